@@ -1,0 +1,39 @@
+/** Reference time moves only here: to each due time in turn, then to the end (delivery.md §7.5). */
+import { toNumber } from '../hv/bits.js'
+import { E2BIG, EINVAL } from '../hv/errno.js'
+import { EXPIRIES_PER_ADVANCE_MAX, REFERENCE_TIME_MAX } from '../hv/limits.js'
+import { STIMER_DIRECT, STIMER_PERIODIC } from '../hv/registers.js'
+import { CONFIG, COUNT } from './layout.js'
+import type { Machine } from './machine.js'
+import { settle } from './settle.js'
+import { deadline, timerAt } from './stimer.js'
+
+/** `clock.advance`; 0 or a negative errno. More interrupts than the bound are refused before anything happens. */
+export function advance(m: Machine, ticks: number): number {
+  const target = m.now + ticks
+  if (target > REFERENCE_TIME_MAX) return EINVAL
+  if (target >= m.due.first && mostExpiries(m, target) > EXPIRIES_PER_ADVANCE_MAX) return E2BIG
+  m.horizon = target
+  while (m.due.first <= target) {
+    m.now = m.due.first
+    while (m.due.first === m.now) deadline(m, m.due.pop())
+    settle(m)
+  }
+  m.now = target
+  m.horizon = 0
+  return 0
+}
+
+/** Upper bound of expiries up to `target`: a direct periodic timer raises one interrupt a period. */
+function mostExpiries(m: Machine, target: number): number {
+  let most = 0
+  for (const timer of m.due.timers()) {
+    const t = timerAt(Math.floor(timer / 4) * m.stride, timer & 3)
+    const due = m.due.dueOf(timer)
+    if (due > target) continue
+    const direct = STIMER_DIRECT | STIMER_PERIODIC
+    const repeats = (m.w[t + CONFIG] & direct) === direct
+    most += 1 + (repeats ? Math.floor((target - due) / toNumber(m.w[t + COUNT], m.w[t + COUNT + 1])) : 0)
+  }
+  return most
+}

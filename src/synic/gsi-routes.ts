@@ -1,0 +1,113 @@
+/** GSI routing, irqfds and resamplers (delivery.md §10, §11). */
+import { EBADF, EBUSY, EINVAL, EPERM } from '../hv/errno.js'
+import { GSI_LIMIT } from '../hv/limits.js'
+import { SINT_COUNT } from '../hv/registers.js'
+import { EFFECT_ACK, FROM_GSI } from './effects.js'
+import type { Machine } from './machine.js'
+import { completeOnAck, implicitRouteAt } from './qemu.js'
+import { setIrq, setSintGsi } from './sint.js'
+
+const NO_ROUTE = -1
+const BOUND = 1
+const RESAMPLED = 3
+
+/** The bare fact of one table entry. */
+export interface RouteEntry {
+  readonly gsi: number
+  readonly vcpu: number
+  readonly sint: number
+}
+
+/**
+ * KVM_SET_GSI_ROUTING: replace the whole table, or nothing.
+ * @param words gsi, VP index, SINT of each entry, from `at`
+ * @returns 0 or a negative errno
+ */
+export function setRoutes(m: Machine, words: Int32Array, at: number, count: number): number {
+  if (count > GSI_LIMIT || m.options.irqchip === 'none') return EINVAL
+  let highest = -1
+  for (let i = 0; i < count; i++) {
+    const gsi = words[at + 3 * i] >>> 0
+    if (gsi >= GSI_LIMIT) return EINVAL
+    highest = Math.max(highest, gsi)
+  }
+  const table = new Int32Array((highest + 1) * 2).fill(NO_ROUTE)
+  const named = new Uint8Array(highest + 1)
+  for (let i = 0; i < count; i++) {
+    const gsi = words[at + 3 * i]
+    // A second entry for a GSI when either is HV_SINT, also one that QEMU made for itself.
+    if (named[gsi] !== 0 || implicitRouteAt(m, gsi) !== undefined) return EINVAL
+    named[gsi] = 1
+    table[2 * gsi] = words[at + 3 * i + 1]
+    table[2 * gsi + 1] = words[at + 3 * i + 2]
+  }
+  m.routes = table
+  m.routed = named
+  installRoutes(m)
+  return 0
+}
+
+/**
+ * After an installation every SINT learns which GSI its acknowledgement notifies (kvm_hv_irq_routing_update).
+ * The link is never taken back: a removed route goes on being notified.
+ */
+export function installRoutes(m: Machine): void {
+  for (const { gsi, vcpu, sint } of allRoutes(m)) {
+    const v = m.rowOfVp(vcpu)
+    if (v >= 0 && m.isActive(v) && sint >= 0 && sint < SINT_COUNT) setSintGsi(m, v, sint, gsi)
+  }
+}
+
+/** The caller's entries and QEMU's own, ascending by GSI. */
+function allRoutes(m: Machine): RouteEntry[] {
+  const own = [...m.qemuRoutes.values()].filter((route) => route.gsi >= 0)
+  const implicit = own.map((route) => ({ gsi: route.gsi, vcpu: route.vp, sint: route.sint }))
+  return [...routeEntries(m), ...implicit].sort((a, b) => a.gsi - b.gsi)
+}
+
+/** The table as it was set, ascending by GSI. VP indexes and SINTs are u32 and were never checked. */
+export function routeEntries(m: Machine): RouteEntry[] {
+  const entries: RouteEntry[] = []
+  for (let gsi = 0; gsi < m.routed.length; gsi++) {
+    if (m.routed[gsi] === 0) continue
+    entries.push({ gsi, vcpu: m.routes[2 * gsi] >>> 0, sint: m.routes[2 * gsi + 1] >>> 0 })
+  }
+  return entries
+}
+
+export function isRouted(m: Machine, gsi: number): boolean {
+  return gsi >= 0 && gsi < m.routed.length && m.routed[gsi] !== 0
+}
+
+/** One edge on a GSI. 1 accepted, 0 not accepted, or KVM's internal error, which an irqfd writer never sees. */
+export function assertGsi(m: Machine, gsi: number): number {
+  if (!m.options.implicit_irqfds && !m.irqfds.has(gsi)) return EBADF
+  if (isRouted(m, gsi)) return setIrq(m, m.routes[2 * gsi], m.routes[2 * gsi + 1], FROM_GSI)
+  const implicit = implicitRouteAt(m, gsi)
+  return implicit === undefined ? EPERM : setIrq(m, implicit.vp, implicit.sint, FROM_GSI)
+}
+
+/** An acknowledged SINT notifies its GSI: one resampler a GSI signals all its eventfds. */
+export function notifyGsi(m: Machine, gsi: number): void {
+  const implicit = implicitRouteAt(m, gsi)
+  if (implicit !== undefined) {
+    m.effects.push(EFFECT_ACK, gsi)
+    completeOnAck(m, implicit)
+  } else if (m.options.implicit_irqfds || m.irqfds.get(gsi) === RESAMPLED) {
+    m.effects.push(EFFECT_ACK, gsi)
+  }
+}
+
+/** kvm_irqfd_assign, as far as one eventfd a GSI goes. */
+export function bindIrqfd(m: Machine, gsi: number, resample: boolean): number {
+  const { irqchip } = m.options
+  if (gsi < 0 || gsi >= GSI_LIMIT || irqchip === 'none' || (resample && irqchip === 'split')) return EINVAL
+  if (m.irqfds.has(gsi)) return EBUSY
+  m.irqfds.set(gsi, resample ? RESAMPLED : BOUND)
+  return 0
+}
+
+/** Unbinding what is not bound is success. */
+export function unbindIrqfd(m: Machine, gsi: number): void {
+  m.irqfds.delete(gsi)
+}

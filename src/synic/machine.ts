@@ -1,0 +1,195 @@
+/** The whole state of one partition, and how to find things in it. Rules live in the modules around it. */
+import type { PartitionKind } from '../hv/cpuid.js'
+import { VCPUS_MAX } from '../hv/limits.js'
+import { DueQueue } from './due-queue.js'
+import { Effects, sintWord } from './effects.js'
+import type { EventRing } from './event-ring.js'
+import { GuestMemory } from './guest-memory.js'
+import {
+  ACTIVE,
+  FILE_FLAGS,
+  FILE_WORDS,
+  FLAGS,
+  IN_TIMER_ROWS,
+  NESTED_FILE,
+  ROW_WORDS,
+  VCPU_ID,
+  VP_INDEX,
+} from './layout.js'
+import type { QueuedMessage } from './message-queue.js'
+import type { Connection, Port } from './ports.js'
+import { DISABLED_WRITES, type Options, PROFILES, type Profile, type ProfileName } from './profile.js'
+import type { QemuRoute } from './qemu.js'
+import type { SplitDelivery } from './split-delivery.js'
+
+/** What a partition is made with; it never changes. */
+export interface PartitionConfig {
+  readonly kind: PartitionKind
+  readonly profile: ProfileName
+  /** Pages of guest physical address space: memory is [0, gpaPages * 4096). */
+  readonly gpaPages: number
+  /** Guest pages that may be touched. */
+  readonly memoryPagesMax: number
+  readonly options: Options
+}
+
+/** A driver that runs in the guest, and the registers it says are its own (vCPU -1 = on all). */
+export interface Actor {
+  readonly claims: readonly { readonly vcpu: number; readonly msr: number }[]
+}
+
+/** Partition-wide registers (registers.md §7), each lo, hi. */
+export const GUEST_OS_ID = 0
+export const HYPERCALL = 2
+export const REFERENCE_TSC = 4
+export const CRASH_P0 = 6
+export const CRASH_CTL = 16
+export const SHARED_WORDS = 18
+
+export class Machine {
+  readonly profile: Profile
+  readonly options: Options
+  /** Words per row: a nested root's rows carry a second register file. */
+  readonly stride: number
+  readonly nested: boolean
+  readonly auditsDisabledWrites: boolean
+  readonly faultsDisabledWrites: boolean
+
+  /** One row a vCPU, see layout.ts. */
+  w: Int32Array
+  vcpuCount = 0
+  shared = new Int32Array(SHARED_WORDS)
+  /** Registers that only hold what was written, by row * 0x1000 + low twelve bits of the MSR. */
+  plain = new Map<number, readonly [number, number]>()
+  /** Reference time, 100 ns ticks since partition start. */
+  now = 0
+  /** Where a `clock.advance` in progress will end; no guest acts before. */
+  horizon = 0
+  paused = false
+  memory: GuestMemory = new GuestMemory()
+  due = new DueQueue()
+  /** vCPUs with a non-empty auto-EOI bitmap; while any, APICv is inhibited. */
+  autoEoiUsers = 0
+
+  /** Rows with a timer to process on the next guest entry. */
+  timerRows: number[] = []
+  /** OpenVMM: rows whose queues or due timers are looked at before the vCPU runs. */
+  scanRows: number[] = []
+  /** SynIC pages by guest page number; the newest mapping last. Values are file offset * 2 + page. */
+  synicPages = new Map<number, number[]>()
+  /** Messages behind slots, by file offset * 16 + SINT. */
+  queues = new Map<number, QueuedMessage[]>()
+  qemuRoutes = new Map<number, QemuRoute>()
+  /** QEMU: routes whose completion is scheduled, first in first out. */
+  bottomHalves: QemuRoute[] = []
+  /** GSI to VP index and SINT, two words each, where `routed` says that there is an entry. */
+  routes: Int32Array = new Int32Array(0)
+  routed: Uint8Array = new Uint8Array(0)
+  /** GSI to 1 = irqfd bound, 3 = bound with a resampler. */
+  irqfds = new Map<number, number>()
+  eventfds = new Set<number>()
+  ports = new Map<number, Port>()
+  connections = new Map<number, Connection>()
+  /** Connections with a doorbell: only then are stores compared. */
+  doorbells = 0
+  rings = new Map<number, EventRing>()
+  splits: SplitDelivery[] = []
+  pageHolders = new Map<number, string>()
+  actors = new Map<string, Actor>()
+  kernel = ''
+  effects = new Effects()
+
+  constructor(readonly config: PartitionConfig) {
+    this.profile = PROFILES[config.profile]
+    this.options = config.options
+    this.nested = this.profile.microsoftRegisters && config.kind === 'nested_root'
+    this.stride = this.nested ? ROW_WORDS + FILE_WORDS : ROW_WORDS
+    const disabledWrite = DISABLED_WRITES.indexOf(config.options.disabled_write)
+    this.auditsDisabledWrites = disabledWrite > 0
+    this.faultsDisabledWrites = disabledWrite === 2 && config.kind !== 'guest'
+    this.w = new Int32Array(0)
+  }
+
+  /** Word where the row of a vCPU begins, or -1. Ids are usually the order of creation. */
+  rowOf(vcpu: number): number {
+    const guess = vcpu * this.stride
+    if (vcpu >= 0 && vcpu < this.vcpuCount && this.w[guess + VCPU_ID] === vcpu) return guess
+    for (let v = 0; v < this.vcpuCount * this.stride; v += this.stride) {
+      if (this.w[v + VCPU_ID] === vcpu) return v
+    }
+    return -1
+  }
+
+  /** KVM get_vcpu_by_vpidx: the vCPU whose index equals the VP index, else the first that matches. */
+  rowOfVp(vp: number): number {
+    if (vp < 0 || vp >= VCPUS_MAX) return -1
+    const guess = vp * this.stride
+    if (vp < this.vcpuCount && this.w[guess + VP_INDEX] === vp) return guess
+    for (let v = 0; v < this.vcpuCount * this.stride; v += this.stride) {
+      if (this.w[v + VP_INDEX] === vp) return v
+    }
+    return -1
+  }
+
+  /** Where each row begins, in order of vCPU id. */
+  rowsById(): number[] {
+    const rows = Array.from({ length: this.vcpuCount }, (_, i) => i * this.stride)
+    return rows.sort((a, b) => this.w[a + VCPU_ID] - this.w[b + VCPU_ID])
+  }
+
+  /** Row that a register file belongs to. */
+  rowOfFile(f: number): number {
+    return f - (f % this.stride)
+  }
+
+  isNestedFile(f: number): boolean {
+    return f % this.stride === NESTED_FILE
+  }
+
+  /** The register files of a row: one, or two on a nested root. */
+  filesOf(v: number): readonly number[] {
+    return this.nested ? [v, v + NESTED_FILE] : [v]
+  }
+
+  isActive(f: number): boolean {
+    return (this.w[f + FILE_FLAGS] & ACTIVE) !== 0
+  }
+
+  vcpuId(v: number): number {
+    return this.w[v + VCPU_ID]
+  }
+
+  /** Second word of effects that speak of a SINT. */
+  sintWord(f: number, sint: number, source: number): number {
+    return sintWord(source, sint, this.nested && this.isNestedFile(f))
+  }
+
+  queueKey(f: number, sint: number): number {
+    return f * 16 + sint
+  }
+
+  listForTimers(v: number): void {
+    if ((this.w[v + FLAGS] & IN_TIMER_ROWS) === 0) {
+      this.w[v + FLAGS] |= IN_TIMER_ROWS
+      this.timerRows.push(v)
+    }
+  }
+
+  /** Room for one more row. */
+  growRows(): void {
+    const needed = (this.vcpuCount + 1) * this.stride
+    if (needed <= this.w.length) return
+    const rows = Math.min(VCPUS_MAX, this.vcpuCount === 0 ? 1 : this.vcpuCount * 2)
+    const w = new Int32Array(rows * this.stride)
+    w.set(this.w)
+    this.w = w
+  }
+
+  /** Exact room for `count` rows, where the number is known beforehand. */
+  reserveRows(count: number): void {
+    if (count * this.stride <= this.w.length) return
+    const w = new Int32Array(Math.min(count, VCPUS_MAX) * this.stride)
+    w.set(this.w)
+    this.w = w
+  }
+}

@@ -1,0 +1,159 @@
+/** QEMU's half of a SynIC: SINT routes with a staging area, and the VMM's posts and signals (delivery.md §8, §9). */
+import { EAGAIN, EINVAL, ENXIO } from '../hv/errno.js'
+import { FLAGS_PER_SINT } from '../hv/event-flags.js'
+import { GSI_LIMIT } from '../hv/limits.js'
+import { HVMSG_NONE } from '../hv/messages.js'
+import { SCONTROL_ENABLE, SINT_COUNT } from '../hv/registers.js'
+import type { Source } from './effects.js'
+import { BUSY, DELIVERED, DROPPED, EFFECT_DROPPED, FROM_EVENT, FROM_MESSAGE, QUEUED } from './effects.js'
+import { installRoutes, isRouted } from './gsi-routes.js'
+import { SCONTROL, VP_INDEX } from './layout.js'
+import type { Machine } from './machine.js'
+import { keep, OWNER_HOST, type QueuedMessage } from './message-queue.js'
+import { type Message, setFlag, setPending, slotType, writeSlot } from './message-slot.js'
+import { EVENT_PAGE, eventFrame, MESSAGE_PAGE, mappedGpn, messageFrame } from './pages.js'
+import { setIrq } from './sint.js'
+
+/** Staging area states (HvSintStagedMessage). BUSY passes within one op, so it is never seen at rest. */
+export const STAGE_FREE = 0
+export const STAGE_POSTED = 2
+
+/** One SINT route with a message callback, made at first use and kept. */
+export interface QemuRoute {
+  readonly f: number
+  readonly vp: number
+  readonly sint: number
+  /** -1: the route was made while SCONTROL was clear, and has no GSI for its whole life. */
+  readonly gsi: number
+  stage: number
+  status: number
+  staged: QueuedMessage | null
+  /** The completion stands in the queue of bottom halves. */
+  scheduled: boolean
+}
+
+/** QEMU's routes use GSIs behind the 24 pins of the I/O APIC. */
+const FIRST_FREE_GSI = 24
+
+export function implicitRouteAt(m: Machine, gsi: number): QemuRoute | undefined {
+  if (gsi < 0 || m.qemuRoutes.size === 0) return undefined
+  for (const route of m.qemuRoutes.values()) if (route.gsi === gsi) return route
+  return undefined
+}
+
+/** The implicit route of a SINT (hyperv_sint_route_new at its first use). */
+function routeOf(m: Machine, f: number, sint: number): QemuRoute {
+  const key = m.queueKey(f, sint)
+  const known = m.qemuRoutes.get(key)
+  if (known !== undefined) return known
+  const enabled = (m.w[f + SCONTROL] & SCONTROL_ENABLE) !== 0
+  const gsi = enabled ? lowestFreeGsi(m) : -1
+  const vp = m.w[f + VP_INDEX]
+  const route: QemuRoute = { f, vp, sint, gsi, stage: STAGE_FREE, status: 0, staged: null, scheduled: false }
+  m.qemuRoutes.set(key, route)
+  if (gsi >= 0) installRoutes(m)
+  return route
+}
+
+function lowestFreeGsi(m: Machine): number {
+  for (let gsi = FIRST_FREE_GSI; gsi < GSI_LIMIT; gsi++) {
+    if (!isRouted(m, gsi) && implicitRouteAt(m, gsi) === undefined) return gsi
+  }
+  return -1
+}
+
+/** hyperv_sint_route_set_sint: write the irqfd. What KVM makes of the edge is never learnt. */
+function setSint(m: Machine, route: QemuRoute, source: Source): void {
+  if (route.gsi >= 0) setIrq(m, route.vp, route.sint, source)
+}
+
+/** `post_msg`, and the vCPU's own work that follows it at once (cpu_post_msg). Depth is exactly one. */
+function stage(m: Machine, route: QemuRoute, message: QueuedMessage): number {
+  if (route.stage !== STAGE_FREE) return EAGAIN
+  route.stage = STAGE_POSTED
+  route.staged = message
+  if (mappedGpn(m, route.f, MESSAGE_PAGE) < 0) {
+    route.status = ENXIO
+    schedule(m, route)
+    return 0
+  }
+  const frame = messageFrame(m, route.f)
+  if (slotType(m, frame, route.sint) !== HVMSG_NONE) {
+    // Waits for an acknowledgement; a route without GSI waits for ever.
+    setPending(m, frame, route.sint, false)
+    route.status = EAGAIN
+    return 0
+  }
+  writeSlot(m, route.f, frame, route.sint, message, message.source, true, false)
+  setSint(m, route, message.source)
+  route.status = 0
+  schedule(m, route)
+  return 0
+}
+
+function schedule(m: Machine, route: QemuRoute): void {
+  if (route.scheduled) return
+  route.scheduled = true
+  m.bottomHalves.push(route)
+}
+
+/** The resample eventfd was signalled: only a posted message has something to complete. */
+export function completeOnAck(m: Machine, route: QemuRoute): void {
+  // With a split irqchip QEMU emulates resampling from I/O APIC EOIs, which a SINT never makes.
+  if (route.stage === STAGE_POSTED && m.options.irqchip === 'full') schedule(m, route)
+}
+
+/** Settle step 3: completions, first in first out. An originator told to try again posts the same message. */
+export function runBottomHalves(m: Machine): void {
+  for (let route = m.bottomHalves.shift(); route !== undefined; route = m.bottomHalves.shift()) {
+    route.scheduled = false
+    if (route.stage !== STAGE_POSTED) continue
+    const { status, staged } = route
+    route.stage = STAGE_FREE
+    route.status = 0
+    route.staged = null
+    if (status === EAGAIN && staged !== null) stage(m, route, staged)
+    else if (status !== 0) {
+      const vcpu = m.vcpuId(m.rowOfFile(route.f))
+      m.effects.push(EFFECT_DROPPED, vcpu, m.sintWord(route.f, route.sint, FROM_MESSAGE), status)
+    }
+  }
+}
+
+/** Post through the implicit route; 0, or -EAGAIN while the staging area is in use. */
+export function postRoute(m: Machine, f: number, sint: number, message: Message): number {
+  const route = routeOf(m, f, sint)
+  const result = stage(m, route, keep(message, OWNER_HOST, FROM_MESSAGE))
+  if (result !== 0) m.effects.setDelivery(BUSY)
+  else if (route.status === 0) m.effects.setDelivery(DELIVERED)
+  else m.effects.setDelivery(route.status === EAGAIN ? QUEUED : DROPPED)
+  return result
+}
+
+/** `message.post`: what the staging area answers; a missing message page is told by its callback. */
+export function postQemu(m: Machine, f: number, sint: number, message: Message): void {
+  const result = postRoute(m, f, sint, message)
+  if (result !== 0) m.effects.fail(result)
+  else if (m.effects.delivery === DROPPED) m.effects.fail(ENXIO)
+}
+
+/** hyperv_set_event_flag; 0 or a negative errno. */
+export function signalQemu(m: Machine, f: number, sint: number, flag: number): number {
+  const { w } = m
+  // QEMU's own check is `> 2048`: one too many, which lands in the next SINT's area.
+  if (flag > FLAGS_PER_SINT || (flag === FLAGS_PER_SINT && !m.options.compat_bugs)) return EINVAL
+  const route = routeOf(m, f, sint)
+  if ((w[f + SCONTROL] & SCONTROL_ENABLE) === 0 || mappedGpn(m, f, EVENT_PAGE) < 0) return ENXIO
+  const beyond = flag === FLAGS_PER_SINT
+  if (beyond && sint === SINT_COUNT - 1) return 0
+  const newly = setFlag(m, f, eventFrame(m, f), beyond ? sint + 1 : sint, beyond ? 0 : flag)
+  m.effects.value(newly ? 1 : 0, 0)
+  if (newly) setSint(m, route, FROM_EVENT)
+  return 0
+}
+
+/** System reset: devices drop their routes first; KVM's links from SINT to GSI stay (delivery.md §17). */
+export function dropRoutes(m: Machine): void {
+  m.qemuRoutes.clear()
+  m.bottomHalves.length = 0
+}

@@ -1,0 +1,41 @@
+/** What follows an op before the next one: timers, the VMM's bottom halves, the scan (delivery.md §1). */
+import { testBit } from '../hv/bits.js'
+import { endOfInterrupt } from './apic.js'
+import { EFFECT_EOI } from './effects.js'
+import { VECTORS } from './layout.js'
+import type { Machine } from './machine.js'
+import { scanRows } from './openvmm.js'
+import { MODEL_TLFS } from './profile.js'
+import { runBottomHalves } from './qemu.js'
+import { acknowledgeVector } from './sint.js'
+import { wakeSenders } from './split-delivery.js'
+import { processTimers } from './stimer.js'
+import { endOfVector } from './tlfs.js'
+
+/** Carry every vCPU to the point where it would run guest code again. While paused nobody enters. */
+export function settle(m: Machine): void {
+  if (m.paused) return
+  while (m.timerRows.length > 0 || m.bottomHalves.length > 0) {
+    if (m.timerRows.length > 0) processTimers(m)
+    else runBottomHalves(m)
+  }
+  if (m.scanRows.length > 0) scanRows(m)
+}
+
+/** EOI: end the highest vector in service and tell the SynIC (KVM apic_set_eoi). Nothing in service: nothing. */
+export function endInterrupt(m: Machine, v: number): void {
+  const vector = endOfInterrupt(m, v)
+  if (vector < 0) return
+  m.effects.push(EFFECT_EOI, m.vcpuId(v), vector)
+  for (const f of m.filesOf(v)) {
+    if (m.profile.model === MODEL_TLFS) endOfVector(m, f, vector)
+    else if (m.profile.kvm && !isAccelerated(m) && testBit(m.w, f + VECTORS, vector))
+      acknowledgeVector(m, f, vector)
+    if (!m.profile.kvm) wakeSenders(m, f, vector)
+  }
+}
+
+/** With active APICv an EOI exit does the I/O APIC's part alone (kvm_apic_set_eoi_accelerated). */
+function isAccelerated(m: Machine): boolean {
+  return m.options.apicv && m.autoEoiUsers === 0
+}

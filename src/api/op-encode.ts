@@ -237,7 +237,7 @@ const ENCODERS: Record<o.OpName, Encode> = {
     w.begin(o.OP_GSI_ROUTE, 0, c.host, c.actor)
       .reserve(3 * entries.length)
       .put(entries.length)
-    entries.forEach((entry: unknown, i) => putEntry(w, entry, i))
+    for (let i = 0; i < entries.length; i++) putEntry(w, entries[i], i)
     return 0
   },
   'gsi.assert': oneU32(o.OP_GSI_ASSERT, 'gsi'),

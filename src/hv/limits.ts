@@ -36,3 +36,4 @@ export const MEMORY_PAGES_DEFAULT = 262_144
 export const GPA_LIMIT_DEFAULT_PAGES = 0x10_0000
 /** Guest physical addresses have at most 52 bits on x86-64. */
 export const GPA_LIMIT_PAGES_MAX = 2 ** 40
+export const GPA_PAGE_BYTES = 4096

@@ -1,0 +1,208 @@
+/** One hosted partition: takes batches of wire ops, keeps its log, clock and labels, feeds the meter. */
+import { encodeOp, OpInputError } from '../api/op-encode.js'
+import { resultText } from '../api/result.js'
+import { highHalf, lowHalf } from '../hv/bits.js'
+import { E2BIG } from '../hv/errno.js'
+import { HAS_DELIVERY, QUEUED } from '../synic/effects.js'
+import * as o from '../synic/op.js'
+import { namesVcpu, type Partition } from '../synic/partition.js'
+import { EngineError } from './errors.js'
+import { Journal } from './journal.js'
+import { LatencyTracker } from './latency.js'
+import type { ServiceLimits } from './limits.js'
+import type { Meter } from './meter.js'
+
+export type ClockMode = 'virtual' | 'realtime'
+export type Labels = Readonly<Record<string, string>>
+
+/** What a host needs from the service around it. */
+export interface HostEnvironment {
+  readonly limits: ServiceLimits
+  readonly meter: Meter
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+  /** vCPUs that may still be created in this process. */
+  readonly vcpusLeft: () => number
+  readonly vcpusCreated: (count: number) => void
+}
+
+export interface BatchOptions {
+  /** Who acts where an op does not say. */
+  readonly actor?: string | undefined
+  /** Do not apply what follows an op that faults or fails. */
+  readonly stopOnFault?: boolean | undefined
+  /** Prefix of the paths in errors, such as `ops/`; null: the ops are one op and fields stand alone. */
+  readonly path?: string | null
+}
+
+/** Results of a batch as JSON texts; `seq` is that of the first op. */
+export interface BatchResult {
+  readonly seq: number
+  readonly results: readonly string[]
+}
+
+const TICKS_PER_MS = 10_000
+/** Slices one catch-up of a realtime clock may take when its timers fire too often for one op. */
+const CATCH_UP_SLICES = 64
+
+export class PartitionHost {
+  readonly journal: Journal
+  readonly createdAt = new Date()
+  labels: Labels = {}
+  /** Counts replacements of the routing table, for ETags. */
+  routesRevision = 0
+  /** Told after each batch, so that timers of realtime partitions can be set anew. */
+  onSettled: (() => void) | null = null
+  readonly #latency: LatencyTracker
+  readonly #writer = new o.OpWriter()
+  readonly #clockWriter = new o.OpWriter()
+  /** Reference time 0 in monotonic milliseconds, for `realtime`. */
+  #epochMs: number
+
+  constructor(
+    readonly id: string,
+    readonly partition: Partition,
+    readonly clock: ClockMode,
+    private readonly env: HostEnvironment,
+  ) {
+    const { logOpsMax, logBytesMax } = env.limits
+    this.journal = new Journal(partition.seq, logOpsMax, logBytesMax)
+    this.#latency = new LatencyTracker(env.meter)
+    this.#epochMs = env.now() - partition.now / TICKS_PER_MS
+  }
+
+  get vcpuCount(): number {
+    return this.partition.machine.vcpuCount
+  }
+
+  /**
+   * Checks every op, then applies all, in order, with nothing between them.
+   * @throws EngineError naming the op and the field; nothing has been applied then
+   */
+  applyBatch(ops: readonly unknown[], options: BatchOptions = {}): BatchResult {
+    const { opsPerBatchMax } = this.env.limits
+    if (ops.length > opsPerBatchMax) {
+      const message = `at most ${opsPerBatchMax} ops, got ${ops.length}`
+      throw new EngineError('too-many-ops', `A batch holds ${message}.`, [{ path: 'ops', message }])
+    }
+    const starts = this.#encode(ops, options)
+    this.catchUp()
+    const seq = this.partition.seq + 1
+    const results = this.#applyAll(starts, options.stopOnFault === true)
+    this.onSettled?.()
+    return { seq, results }
+  }
+
+  /** One op, as a route of its own posts it; its result as JSON text. */
+  applyOne(op: unknown, actor?: string): string {
+    return this.applyBatch([op], { actor, path: null }).results[0]
+  }
+
+  /** Brings a realtime partition's reference time up to now, by an ordinary op of the log. */
+  catchUp(): void {
+    if (this.clock !== 'realtime' || this.partition.machine.paused) return
+    for (let slice = 0, ticks = this.#ticksBehind(); ticks > 0 && slice < CATCH_UP_SLICES; slice++) {
+      this.#clockWriter.clear()
+      this.#clockWriter.begin(o.OP_CLOCK_ADVANCE, 0, true).put(lowHalf(ticks)).put(highHalf(ticks)).end()
+      this.#applyRecord(this.#clockWriter.words, 0, this.env.now())
+      // Too many expiries for one op: smaller steps, a bounded number of them.
+      ticks = this.partition.effects.errno === E2BIG ? Math.ceil(ticks / 2) : this.#ticksBehind()
+    }
+  }
+
+  /** Milliseconds until the next timer of a realtime partition is due; Infinity if none runs. */
+  msUntilDue(): number {
+    const due = this.partition.machine.due.first
+    return due === Number.POSITIVE_INFINITY
+      ? due
+      : Math.max(0, this.#epochMs + due / TICKS_PER_MS - this.env.now())
+  }
+
+  #ticksBehind(): number {
+    return Math.floor((this.env.now() - this.#epochMs) * TICKS_PER_MS) - this.partition.now
+  }
+
+  /** A paused realtime partition's time stands still: it goes on from here. */
+  resumeClock(): void {
+    this.#epochMs = this.env.now() - this.partition.now / TICKS_PER_MS
+  }
+
+  #encode(ops: readonly unknown[], options: BatchOptions): number[] {
+    const { names } = this.partition
+    const writer = this.#writer
+    writer.clear()
+    const prefix = options.path === undefined ? 'ops/' : options.path
+    const actor = options.actor === undefined ? 0 : names.intern(options.actor)
+    if (actor < 0) throw new EngineError('invalid-op', `A partition knows at most ${names.max} names.`)
+    const starts = new Array<number>(ops.length)
+    const created = new Set<number>()
+    for (let i = 0; i < ops.length; i++) {
+      starts[i] = writer.length
+      try {
+        encodeOp(ops[i], writer, names, actor)
+      } catch (error) {
+        if (!(error instanceof OpInputError)) throw error
+        throw invalidOp(prefix === null ? error.path : `${prefix}${i}/${error.path}`, error.rule)
+      }
+      this.#checkVcpu(starts[i], created, prefix === null ? 'vcpu' : `${prefix}${i}/vcpu`)
+    }
+    const left = this.env.vcpusLeft()
+    if (created.size > left) {
+      throw new EngineError(
+        'limit-vcpus',
+        `This server has room for ${left} more vCPUs, not ${created.size}.`,
+      )
+    }
+    return starts
+  }
+
+  /** The vCPU an op names must exist, or be created earlier in the batch. */
+  #checkVcpu(at: number, created: Set<number>, path: string): void {
+    const { words } = this.#writer
+    const code = words[at] & o.OP_CODE
+    const vcpu = words[at + o.OP_VCPU]
+    if (code === o.OP_VCPU_CREATE) created.add(vcpu)
+    if (!namesVcpu(code) || this.partition.hasVcpu(vcpu) || created.has(vcpu)) return
+    throw new EngineError('vcpu-not-found', `Partition ${this.id} has no vCPU ${vcpu >>> 0}.`, [
+      { path, message: `no vCPU ${vcpu >>> 0} in this partition` },
+    ])
+  }
+
+  #applyAll(starts: readonly number[], stopOnFault: boolean): string[] {
+    const { words } = this.#writer
+    const before = this.vcpuCount
+    // One timestamp a batch: what happens inside it happens at once.
+    const nowMs = this.env.now()
+    const results: string[] = []
+    for (let i = 0; i < starts.length; i++) {
+      results.push(this.#applyRecord(words, starts[i], nowMs))
+      if (stopOnFault && !this.partition.effects.ok) break
+    }
+    if (this.vcpuCount !== before) this.env.vcpusCreated(this.vcpuCount - before)
+    return results
+  }
+
+  #applyRecord(words: Int32Array, at: number, nowMs: number): string {
+    const { partition } = this
+    const { effects } = partition
+    const code = words[at] & o.OP_CODE
+    partition.apply(words, at)
+    const text = resultText(effects)
+    this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], text)
+    this.env.meter.countOp(code, effects)
+    if (code === o.OP_APIC_ACK || effects.length > 0) {
+      this.#latency.follow(code, words[at + o.OP_VCPU], effects, nowMs)
+    }
+    if (code === o.OP_MESSAGE_POST && (effects.has & HAS_DELIVERY) !== 0 && effects.delivery === QUEUED) {
+      this.#latency.noteQueued(words[at + o.OP_VCPU], words[at + o.OP_ARGS], nowMs)
+    }
+    if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++
+    if (code === o.OP_PARTITION_RESUME) this.resumeClock()
+    return text
+  }
+}
+
+function invalidOp(path: string, rule: string): EngineError {
+  const message = `must be ${rule}`
+  return new EngineError('invalid-op', `${path} ${message}.`, [{ path, message }])
+}

@@ -1,0 +1,171 @@
+/** All that routes, streams and tests may call: partitions by id, made, found, copied, removed. */
+import type { PartitionKind } from '../hv/cpuid.js'
+import { forkPartition } from '../synic/fork.js'
+import { Partition } from '../synic/partition.js'
+import { type OptionOverrides, type ProfileName, resolveOptions } from '../synic/profile.js'
+import { restorePartition, savePartition } from '../synic/save-state.js'
+import type { SavedState } from '../synic/saved-state.js'
+import { RealtimeClock } from './clock.js'
+import { EngineError } from './errors.js'
+import { DEFAULT_LIMITS, type ServiceLimits } from './limits.js'
+import { Meter } from './meter.js'
+import { type ClockMode, type HostEnvironment, type Labels, PartitionHost } from './partition-host.js'
+
+/** What a partition is created with; every field may be left out. */
+export interface PartitionRequest {
+  readonly id?: string | undefined
+  readonly kind?: PartitionKind | undefined
+  readonly profile?: ProfileName | undefined
+  readonly vcpus?: number | undefined
+  /** Pages of guest physical address space. */
+  readonly gpaPages?: number | undefined
+  readonly clock?: ClockMode | undefined
+  readonly options?: OptionOverrides | undefined
+  readonly labels?: Labels | undefined
+}
+
+const DEFAULT_GPA_PAGES = 0x10_0000
+
+export class Service {
+  readonly meter = new Meter()
+  readonly limits: ServiceLimits
+  readonly #hosts = new Map<string, PartitionHost>()
+  readonly #clock = new RealtimeClock()
+  readonly #env: HostEnvironment
+  #vcpus = 0
+  #nextId = 1
+
+  /** @param now monotonic milliseconds; tests hand in their own */
+  constructor(limits: Partial<ServiceLimits> = {}, now: () => number = () => performance.now()) {
+    this.limits = { ...DEFAULT_LIMITS, ...limits }
+    this.#env = {
+      limits: this.limits,
+      meter: this.meter,
+      now,
+      vcpusLeft: () => this.limits.vcpusMax - this.#vcpus,
+      vcpusCreated: (count) => {
+        this.#vcpus += count
+      },
+    }
+  }
+
+  get partitionCount(): number {
+    return this.#hosts.size
+  }
+
+  get vcpuCount(): number {
+    return this.#vcpus
+  }
+
+  /** A new partition with its vCPUs, created by the first ops of its log. */
+  create(request: PartitionRequest): PartitionHost {
+    const { kind = 'guest', profile = 'tlfs', vcpus = 1, gpaPages = DEFAULT_GPA_PAGES } = request
+    const options = resolveOptions(profile, kind, request.options ?? {})
+    const id = this.#claimId(request.id)
+    this.#checkRoom(vcpus)
+    const { memoryPagesMax } = this.limits
+    const partition = new Partition({ kind, profile, gpaPages, memoryPagesMax, options })
+    partition.machine.reserveRows(vcpus)
+    const host = this.#host(id, partition, request.clock ?? 'virtual', request.labels)
+    const ops = Array.from({ length: vcpus }, (_, vcpu) => ({ op: 'vcpu.create', vcpu }))
+    const refused = host.applyBatch(ops).results.find((result) => result !== '{"ok":true}')
+    if (refused !== undefined) {
+      this.#vcpus -= host.vcpuCount
+      const rule = 'must leave room for three provisioned pages a vCPU'
+      throw new EngineError('invalid-config', `The partition has no room for ${vcpus} vCPUs.`, [
+        { path: 'gpa_limit', message: rule },
+      ])
+    }
+    return this.#add(host)
+  }
+
+  /** A partition in the state of a snapshot document whose shape was checked. */
+  restore(
+    id: string | undefined,
+    state: SavedState,
+    clock: ClockMode = 'virtual',
+    labels?: Labels,
+  ): PartitionHost {
+    const freeId = this.#claimId(id)
+    this.#checkRoom(state.vcpus.length)
+    const host = this.#host(freeId, restorePartition(state), clock, labels)
+    this.#vcpus += host.vcpuCount
+    return this.#add(host)
+  }
+
+  /** A copy under another id; pages are shared until one side writes. */
+  fork(source: PartitionHost, id: string | undefined, labels?: Labels): PartitionHost {
+    const freeId = this.#claimId(id)
+    this.#checkRoom(source.vcpuCount)
+    source.catchUp()
+    const host = this.#host(freeId, forkPartition(source.partition), source.clock, labels ?? source.labels)
+    this.#vcpus += host.vcpuCount
+    return this.#add(host)
+  }
+
+  snapshot(host: PartitionHost): SavedState {
+    host.catchUp()
+    return savePartition(host.partition)
+  }
+
+  /** @throws EngineError partition-not-found */
+  get(id: string): PartitionHost {
+    const host = this.#hosts.get(id)
+    if (host === undefined) throw new EngineError('partition-not-found', `There is no partition "${id}".`)
+    return host
+  }
+
+  /** Partitions in order of creation. */
+  list(): IterableIterator<PartitionHost> {
+    return this.#hosts.values()
+  }
+
+  delete(id: string): void {
+    const host = this.get(id)
+    this.#clock.remove(host)
+    this.#hosts.delete(id)
+    this.#vcpus -= host.vcpuCount
+  }
+
+  close(): void {
+    this.#clock.close()
+  }
+
+  #host(id: string, partition: Partition, clock: ClockMode, labels?: Labels): PartitionHost {
+    const host = new PartitionHost(id, partition, clock, this.#env)
+    if (labels !== undefined) host.labels = labels
+    return host
+  }
+
+  #add(host: PartitionHost): PartitionHost {
+    this.#hosts.set(host.id, host)
+    this.#clock.add(host)
+    return host
+  }
+
+  #claimId(id: string | undefined): string {
+    if (this.#hosts.size >= this.limits.partitionsMax) {
+      const { partitionsMax } = this.limits
+      throw new EngineError('limit-partitions', `This server hosts at most ${partitionsMax} partitions.`)
+    }
+    if (id === undefined) {
+      while (this.#hosts.has(`p${this.#nextId}`)) this.#nextId++
+      return `p${this.#nextId++}`
+    }
+    if (this.#hosts.has(id)) {
+      throw new EngineError('partition-exists', `There already is a partition "${id}".`, [
+        { path: 'id', message: 'must not be in use' },
+      ])
+    }
+    return id
+  }
+
+  #checkRoom(vcpus: number): void {
+    const left = this.limits.vcpusMax - this.#vcpus
+    if (vcpus > left) {
+      throw new EngineError('limit-vcpus', `This server has room for ${left} more vCPUs, not ${vcpus}.`, [
+        { path: 'vcpus', message: `must be at most ${left} now` },
+      ])
+    }
+  }
+}

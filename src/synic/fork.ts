@@ -1,0 +1,50 @@
+/** A second partition with the same state, cheaply: registers are copied, pages are shared until written. */
+import { Machine } from './machine.js'
+import { Partition } from './partition.js'
+
+/** Neither partition sees what later happens to the other. */
+export function forkPartition(partition: Partition): Partition {
+  const fork = new Partition(partition.machine.config, copyMachine(partition.machine), partition.names.copy())
+  fork.seq = partition.seq
+  return fork
+}
+
+function copyMachine(m: Machine): Machine {
+  const copy = new Machine(m.config)
+  copy.w = m.w.slice()
+  copy.vcpuCount = m.vcpuCount
+  copy.shared = m.shared.slice()
+  copy.plain = new Map(m.plain)
+  copy.now = m.now
+  copy.paused = m.paused
+  copy.memory = m.memory.fork()
+  copy.due = m.due.copy()
+  copy.autoEoiUsers = m.autoEoiUsers
+  copy.timerRows = [...m.timerRows]
+  copy.scanRows = [...m.scanRows]
+  copy.synicPages = new Map([...m.synicPages].map(([gpn, keys]) => [gpn, [...keys]]))
+  // Messages are never changed in place but for a timer's delivery time, written when it leaves the queue.
+  copy.queues = new Map(
+    [...m.queues].map(([key, queue]) => [
+      key,
+      queue.map((message) => ({ ...message, words: message.words.slice() })),
+    ]),
+  )
+  copy.qemuRoutes = new Map([...m.qemuRoutes].map(([key, route]) => [key, { ...route }]))
+  copy.bottomHalves = m.bottomHalves.flatMap(({ f, sint }) => copy.qemuRoutes.get(m.queueKey(f, sint)) ?? [])
+  copy.routes = m.routes
+  copy.routed = m.routed
+  copy.irqfds = new Map(m.irqfds)
+  copy.eventfds = new Set(m.eventfds)
+  copy.ports = new Map(m.ports)
+  copy.connections = new Map(m.connections)
+  copy.doorbells = m.doorbells
+  copy.rings = new Map(
+    [...m.rings].map(([key, ring]) => [key, { head: ring.head, waiting: [...ring.waiting] }]),
+  )
+  copy.splits = m.splits.map((split) => ({ ...split }))
+  copy.pageHolders = new Map(m.pageHolders)
+  copy.actors = new Map(m.actors)
+  copy.kernel = m.kernel
+  return copy
+}

@@ -2,10 +2,13 @@
 import * as e from '../synic/effects.js'
 import { OP_NAMES } from '../synic/op.js'
 
+/** Every op by its code; the first is no op. */
+export const METERED_OPS: readonly string[] = OP_NAMES
 export const OUTCOMES = ['ok', 'fault', 'errno'] as const
 export const MESSAGE_OUTCOMES = ['delivered', 'queued', 'busy', 'dropped'] as const
 export const KINDS = ['message', 'event', 'gsi', 'timer'] as const
 export const INTERRUPT_KINDS = e.SOURCES
+export const INVARIANTS: readonly string[] = e.VIOLATIONS
 export const STAGES = ['slot', 'socket', 'ack', 'eom'] as const
 export const STAGE_SLOT = 0
 export const STAGE_SOCKET = 1

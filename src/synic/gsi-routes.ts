@@ -89,7 +89,7 @@ export function assertGsi(m: Machine, gsi: number): number {
 
 /** An acknowledged SINT notifies its GSI: one resampler a GSI signals all its eventfds. */
 export function notifyGsi(m: Machine, gsi: number): void {
-  const implicit = implicitRouteAt(m, gsi)
+  const implicit = m.qemuRoutes.size === 0 ? undefined : implicitRouteAt(m, gsi)
   if (implicit !== undefined) {
     m.effects.push(EFFECT_ACK, gsi)
     completeOnAck(m, implicit)

@@ -61,7 +61,8 @@ export class GuestMemory {
     if (this.#next === this.#end) {
       // Chunks grow with the partition: two pages suffice for one idle vCPU.
       const own = this.chunks.length - (this.ownFrom >> CHUNK_SHIFT)
-      const pages = Math.min(2 << own, CHUNK_PAGES_MAX)
+      // The shift is held down: 2 << 30 is negative, and 1,700 pages are no rarity.
+      const pages = Math.min(2 << Math.min(own, 8), CHUNK_PAGES_MAX)
       this.#next = this.chunks.length << CHUNK_SHIFT
       this.#end = this.#next + pages
       this.chunks.push(new Int32Array(pages * PAGE_WORDS))

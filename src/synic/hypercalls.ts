@@ -5,7 +5,7 @@ import * as hc from '../hv/hypercalls.js'
 import { CONNECTION_ID_MAX } from '../hv/limits.js'
 import { HVMSG_HYPERVISOR, HVMSG_NONE, PAYLOAD_BYTES_MAX } from '../hv/messages.js'
 import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_COUNT } from '../hv/registers.js'
-import { EFFECT_SIGNAL, FAULT_UD, HAS_DELIVERY, HAS_VALUE, QUEUED } from './effects.js'
+import { BUSY, EFFECT_SIGNAL, FAULT_UD, HAS_DELIVERY, HAS_VALUE } from './effects.js'
 import { refillRing } from './event-ring.js'
 import { SCONTROL, SIEFP, VP_INDEX } from './layout.js'
 import { GUEST_OS_ID, HYPERCALL, type Machine } from './machine.js'
@@ -315,7 +315,8 @@ function postToOpenvmm(
   const row = targetOf(m, v, port, () => true)
   if (row < 0) return hc.HV_INSUFFICIENT_BUFFERS
   postOpenvmm(m, row, port.sint, messageOf(type, bytes, 0, words, at))
-  return m.effects.delivery <= QUEUED ? hc.HV_SUCCESS : hc.HV_INSUFFICIENT_BUFFERS
+  // The port's handler takes the message; that its SINT is masked and drops it never comes back to the sender.
+  return m.effects.delivery === BUSY ? hc.HV_INSUFFICIENT_BUFFERS : hc.HV_SUCCESS
 }
 
 function postToPort(

@@ -2,7 +2,7 @@
 import { testBit } from '../hv/bits.js'
 import { endOfInterrupt } from './apic.js'
 import { EFFECT_EOI } from './effects.js'
-import { VECTORS } from './layout.js'
+import { NESTED_FILE, VECTORS } from './layout.js'
 import type { Machine } from './machine.js'
 import { scanRows } from './openvmm.js'
 import { MODEL_TLFS } from './profile.js'
@@ -27,12 +27,17 @@ export function endInterrupt(m: Machine, v: number): void {
   const vector = endOfInterrupt(m, v)
   if (vector < 0) return
   m.effects.push(EFFECT_EOI, m.vcpuId(v), vector)
-  for (const f of m.filesOf(v)) {
-    if (m.profile.model === MODEL_TLFS) endOfVector(m, f, vector)
-    else if (m.profile.kvm && !isAccelerated(m) && testBit(m.w, f + VECTORS, vector))
-      acknowledgeVector(m, f, vector)
-    if (!m.profile.kvm) wakeSenders(m, f, vector)
+  endVector(m, v, vector)
+  if (m.nested) endVector(m, v + NESTED_FILE, vector)
+}
+
+function endVector(m: Machine, f: number, vector: number): void {
+  if (m.profile.kvm) {
+    if (testBit(m.w, f + VECTORS, vector) && !isAccelerated(m)) acknowledgeVector(m, f, vector)
+    return
   }
+  if (m.profile.model === MODEL_TLFS) endOfVector(m, f, vector)
+  if (m.splits.length > 0) wakeSenders(m, f, vector)
 }
 
 /** With active APICv an EOI exit does the I/O APIC's part alone (kvm_apic_set_eoi_accelerated). */

@@ -57,32 +57,50 @@ export function writeSint(
   w[at] = lo
   w[at + 1] = hi
   if (((old ^ lo) & BITMAP_FIELDS) !== 0) {
-    updateVector(m, f, old & SINT_VECTOR)
-    updateVector(m, f, lo & SINT_VECTOR)
+    // A masked SINT counts for no vector, so only what was or is unmasked can change a bitmap.
+    if ((old & SINT_MASKED) === 0) recomputeVector(m, f, old & SINT_VECTOR)
+    if (unmasked) enterVector(m, f, lo)
   }
   if (m.options.masked_blocks_messages && m.profile.model === MODEL_TLFS && unmasked) tryDeliver(m, f, sint)
   return true
 }
 
-/** KVM synic_update_vector: which vectors end with a SynIC acknowledgement, which without EOI at all. */
-export function updateVector(m: Machine, f: number, vector: number): void {
+/**
+ * KVM synic_update_vector: which vectors end with a SynIC acknowledgement, which without EOI at all. A SINT left
+ * the vector or changed on it: look whether another one still has it.
+ */
+function recomputeVector(m: Machine, f: number, vector: number): void {
   if (vector < FIRST_VALID_VECTOR) return
   const w = m.w
+  const wasAuto = testBit(w, f + AUTO_EOI_VECTORS, vector)
   let connected = false
   let auto = false
   for (let at = f + SINTS; at < f + SINTS + 2 * SINT_COUNT; at += 2) {
     const lo = w[at]
-    if ((lo & (SINT_VECTOR | SINT_MASKED)) === vector) {
-      connected = true
-      if ((lo & SINT_AUTO_EOI) !== 0) auto = true
-    }
+    if ((lo & (SINT_VECTOR | SINT_MASKED)) !== vector) continue
+    connected = true
+    auto = (lo & SINT_AUTO_EOI) !== 0
+    if (auto || !wasAuto) break
   }
-  if (connected) setBit(w, f + VECTORS, vector)
-  else clearBit(w, f + VECTORS, vector)
-  if (auto === testBit(w, f + AUTO_EOI_VECTORS, vector) || m.profile.model === MODEL_OPENVMM) return
+  if (!connected) clearBit(w, f + VECTORS, vector)
+  if (wasAuto && !auto) setAutoEoi(m, f, vector, false)
+}
+
+/** The other half: an unmasked SINT now has this vector. */
+function enterVector(m: Machine, f: number, lo: number): void {
+  const vector = lo & SINT_VECTOR
+  if (vector < FIRST_VALID_VECTOR) return
+  setBit(m.w, f + VECTORS, vector)
+  if ((lo & SINT_AUTO_EOI) !== 0 && !testBit(m.w, f + AUTO_EOI_VECTORS, vector))
+    setAutoEoi(m, f, vector, true)
+}
+
+/** APICv is inhibited while any vCPU has an auto-EOI vector. OpenVMM decides auto-EOI at each request instead. */
+function setAutoEoi(m: Machine, f: number, vector: number, auto: boolean): void {
+  if (m.profile.model === MODEL_OPENVMM) return
   const was = usesAutoEoi(m, f)
-  if (auto) setBit(w, f + AUTO_EOI_VECTORS, vector)
-  else clearBit(w, f + AUTO_EOI_VECTORS, vector)
+  if (auto) setBit(m.w, f + AUTO_EOI_VECTORS, vector)
+  else clearBit(m.w, f + AUTO_EOI_VECTORS, vector)
   const is = usesAutoEoi(m, f)
   if (was !== is) m.autoEoiUsers += is ? 1 : -1
 }
@@ -122,19 +140,27 @@ export function setIrq(m: Machine, vp: number, sint: number, source: Source): nu
   return assertSint(m, v, sint, source)
 }
 
+/** Does anything hear of this file's acknowledgements? Usually not, or only the SINTs with a GSI do. */
+function listeners(m: Machine, f: number): number {
+  const waits = (m.w[m.rowOfFile(f) + FLAGS] & MSG_PENDING) !== 0 || m.splits.length > 0
+  return waits ? LOW_MASK : m.w[f + SINT_MASKS] & LOW_MASK
+}
+
 /** KVM kvm_hv_synic_send_eoi: every unmasked SINT with this vector is acknowledged, ascending. */
 export function acknowledgeVector(m: Machine, f: number, vector: number): void {
-  for (let sint = 0; sint < SINT_COUNT; sint++) {
-    if ((m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) === vector) acknowledge(m, f, sint)
+  const hear = listeners(m, f)
+  for (let sint = 0; hear >> sint !== 0; sint++) {
+    const has = (m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) === vector
+    if (has && ((hear >> sint) & 1) !== 0) acknowledge(m, f, sint)
   }
 }
 
 /** KVM's EOM: every SINT is acknowledged, masked ones too, ascending. */
 export function acknowledgeAll(m: Machine, f: number): void {
-  const v = m.rowOfFile(f)
-  const waits = (m.w[v + FLAGS] & MSG_PENDING) !== 0
-  if (!waits && (m.w[f + SINT_MASKS] & LOW_MASK) === 0 && m.splits.length === 0) return
-  for (let sint = 0; sint < SINT_COUNT; sint++) acknowledge(m, f, sint)
+  const hear = listeners(m, f)
+  for (let sint = 0; hear >> sint !== 0; sint++) {
+    if (((hear >> sint) & 1) !== 0) acknowledge(m, f, sint)
+  }
 }
 
 /** KVM kvm_hv_notify_acked_sint. Nothing is checked: neither slot, nor delivery, nor SCONTROL. */

@@ -66,6 +66,11 @@ function markPending(m: Machine, v: number, i: number): void {
   m.listForTimers(v)
 }
 
+/** TLFS: SINT0 belongs to the hypervisor, and no message-mode timer is enabled on it, by CONFIG or by COUNT. */
+function isForbidden(m: Machine, config: number): boolean {
+  return m.profile.model === MODEL_TLFS && (config & STIMER_DIRECT) === 0 && stimerSint(config) === 0
+}
+
 /** STIMERn_CONFIG; false for a refused access. */
 export function writeConfig(
   m: Machine,
@@ -85,10 +90,10 @@ export function writeConfig(
   let config = lo
   let high = hi
   if (m.profile.model === MODEL_TLFS) {
-    // RsvdZ bits do not exist here; SINT0 belongs to the hypervisor, whoever enables a timer on it.
+    // RsvdZ bits do not exist here.
     config &= STIMER_DEFINED
     high = 0
-    if (!direct && stimerSint(config) === 0) config &= ~STIMER_ENABLE
+    if (isForbidden(m, config)) config &= ~STIMER_ENABLE
   } else if (m.profile.kvm && wasEnabled && !direct && stimerSint(config) === 0) {
     // KVM only refuses SINTx 0 to a timer that was running (stimer_set_config).
     config &= ~STIMER_ENABLE
@@ -111,7 +116,9 @@ export function writeCount(m: Machine, v: number, i: number, lo: number, hi: num
   // A host write stores a value and arms nothing; OpenVMM does not tell who writes.
   if (!host || openvmm) {
     if ((lo | hi) !== 0) {
-      if ((w[t + CONFIG] & STIMER_AUTO_ENABLE) !== 0) w[t + CONFIG] |= STIMER_ENABLE
+      if ((w[t + CONFIG] & STIMER_AUTO_ENABLE) !== 0 && !isForbidden(m, w[t + CONFIG])) {
+        w[t + CONFIG] |= STIMER_ENABLE
+      }
     } else if (!openvmm) w[t + CONFIG] &= ~STIMER_ENABLE
   }
   if ((w[t + CONFIG] & STIMER_ENABLE) !== 0) markPending(m, v, i)
@@ -139,7 +146,7 @@ function start(m: Machine, v: number, i: number, dropped: boolean): void {
   const t = timerAt(v, i)
   const countHi = w[t + COUNT + 1]
   const count = toNumber(w[t + COUNT], countHi)
-  const huge = countHi >>> 0 >= SAFE_HI || w[t + EXP_TIME + 1] >>> 0 >= SAFE_HI
+  const huge = m.now + count > Number.MAX_SAFE_INTEGER || w[t + EXP_TIME + 1] >>> 0 >= SAFE_HI
   if ((w[t + CONFIG] & STIMER_PERIODIC) !== 0) {
     if (huge) setPeriodicHuge(m, t)
     else {

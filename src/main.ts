@@ -1,0 +1,40 @@
+/** Listens, turns SIGTERM into drain-then-close, sets the exit code. */
+import closeWithGrace from 'close-with-grace'
+import { buildApp } from './app.js'
+import type { Config } from './config.js'
+import { Service } from './engine/service.js'
+import { Health } from './telemetry/health.js'
+import { createLogger } from './telemetry/logger.js'
+import { createMetrics } from './telemetry/metrics.js'
+
+/** Time between failing readiness and refusing connections, so that a load balancer notices. */
+const NOTICE_MS = 100
+
+/** Starts the server; resolves once it listens, with its address. It closes on SIGTERM and SIGINT. */
+export async function startServer(config: Config): Promise<string> {
+  const logger = createLogger(config.logLevel)
+  const service = new Service({
+    partitionsMax: config.maxPartitions,
+    vcpusMax: config.maxVcpus,
+    memoryPagesMax: config.maxMemoryPages,
+    opsPerBatchMax: config.maxOps,
+    logOpsMax: config.logOps,
+    logBytesMax: config.logBytes,
+  })
+  const metrics = createMetrics(service)
+  const health = new Health()
+  const limits = { bodyBytes: config.maxBodyBytes, requestsPerSecond: config.maxRate }
+  const app = await buildApp({ service, metrics, health, logger, limits })
+  closeWithGrace({ delay: config.drainSeconds * 1000, logger }, async ({ err, signal }) => {
+    if (err !== undefined) logger.fatal({ err }, 'unexpected error')
+    logger.info({ signal }, 'draining')
+    health.drain()
+    await new Promise((resolve) => setTimeout(resolve, NOTICE_MS))
+    await app.close()
+    service.close()
+    logger.info('closed')
+  })
+  const address = await app.listen({ host: config.host, port: config.port })
+  health.start()
+  return address
+}

@@ -3,7 +3,7 @@ import { encodeOp, OpInputError } from '../api/op-encode.js'
 import { resultText } from '../api/result.js'
 import { highHalf, lowHalf } from '../hv/bits.js'
 import { E2BIG } from '../hv/errno.js'
-import { HAS_DELIVERY, QUEUED } from '../synic/effects.js'
+import { type Effects, HAS_DELIVERY, QUEUED } from '../synic/effects.js'
 import * as o from '../synic/op.js'
 import { namesVcpu, type Partition } from '../synic/partition.js'
 import { EngineError } from './errors.js'
@@ -21,6 +21,8 @@ export interface HostEnvironment {
   readonly meter: Meter
   /** Monotonic milliseconds. */
   readonly now: () => number
+  /** Buffers that every host uses in turn: nothing in them outlives a call. */
+  readonly scratch: { readonly batch: o.OpWriter; readonly clock: o.OpWriter; readonly effects: Effects }
   /** vCPUs that may still be created in this process. */
   readonly vcpusLeft: () => number
   readonly vcpusCreated: (count: number) => void
@@ -54,8 +56,6 @@ export class PartitionHost {
   /** Told after each batch, so that timers of realtime partitions can be set anew. */
   onSettled: (() => void) | null = null
   readonly #latency: LatencyTracker
-  readonly #writer = new o.OpWriter()
-  readonly #clockWriter = new o.OpWriter()
   /** Reference time 0 in monotonic milliseconds, for `realtime`. */
   #epochMs: number
 
@@ -101,10 +101,11 @@ export class PartitionHost {
   /** Brings a realtime partition's reference time up to now, by an ordinary op of the log. */
   catchUp(): void {
     if (this.clock !== 'realtime' || this.partition.machine.paused) return
+    const { clock } = this.env.scratch
     for (let slice = 0, ticks = this.#ticksBehind(); ticks > 0 && slice < CATCH_UP_SLICES; slice++) {
-      this.#clockWriter.clear()
-      this.#clockWriter.begin(o.OP_CLOCK_ADVANCE, 0, true).put(lowHalf(ticks)).put(highHalf(ticks)).end()
-      this.#applyRecord(this.#clockWriter.words, 0, this.env.now())
+      clock.clear()
+      clock.begin(o.OP_CLOCK_ADVANCE, 0, true).put(lowHalf(ticks)).put(highHalf(ticks)).end()
+      this.#applyRecord(clock.words, 0, this.env.now())
       // Too many expiries for one op: smaller steps, a bounded number of them.
       ticks = this.partition.effects.errno === E2BIG ? Math.ceil(ticks / 2) : this.#ticksBehind()
     }
@@ -129,7 +130,7 @@ export class PartitionHost {
 
   #encode(ops: readonly unknown[], options: BatchOptions): number[] {
     const { names } = this.partition
-    const writer = this.#writer
+    const writer = this.env.scratch.batch
     writer.clear()
     const prefix = options.path === undefined ? 'ops/' : options.path
     const actor = options.actor === undefined ? 0 : names.intern(options.actor)
@@ -158,7 +159,7 @@ export class PartitionHost {
 
   /** The vCPU an op names must exist, or be created earlier in the batch. */
   #checkVcpu(at: number, created: Set<number>, path: string): void {
-    const { words } = this.#writer
+    const { words } = this.env.scratch.batch
     const code = words[at] & o.OP_CODE
     const vcpu = words[at + o.OP_VCPU]
     if (code === o.OP_VCPU_CREATE) created.add(vcpu)
@@ -169,7 +170,7 @@ export class PartitionHost {
   }
 
   #applyAll(starts: readonly number[], stopOnFault: boolean): string[] {
-    const { words } = this.#writer
+    const { words } = this.env.scratch.batch
     const before = this.vcpuCount
     // One timestamp a batch: what happens inside it happens at once.
     const nowMs = this.env.now()

@@ -1,6 +1,9 @@
 /** All that routes, streams and tests may call: partitions by id, made, found, copied, removed. */
 import type { PartitionKind } from '../hv/cpuid.js'
+import { Effects } from '../synic/effects.js'
 import { forkPartition } from '../synic/fork.js'
+import { Machine } from '../synic/machine.js'
+import { OpWriter } from '../synic/op.js'
 import { Partition } from '../synic/partition.js'
 import { type OptionOverrides, type ProfileName, resolveOptions } from '../synic/profile.js'
 import { restorePartition, savePartition } from '../synic/save-state.js'
@@ -42,6 +45,7 @@ export class Service {
       limits: this.limits,
       meter: this.meter,
       now,
+      scratch: { batch: new OpWriter(), clock: new OpWriter(), effects: new Effects() },
       vcpusLeft: () => this.limits.vcpusMax - this.#vcpus,
       vcpusCreated: (count) => {
         this.#vcpus += count
@@ -64,7 +68,8 @@ export class Service {
     const id = this.#claimId(request.id)
     this.#checkRoom(vcpus)
     const { memoryPagesMax } = this.limits
-    const partition = new Partition({ kind, profile, gpaPages, memoryPagesMax, options })
+    const config = { kind, profile, gpaPages, memoryPagesMax, options }
+    const partition = new Partition(config, new Machine(config, this.#env.scratch.effects))
     partition.machine.reserveRows(vcpus)
     const host = this.#host(id, partition, request.clock ?? 'virtual', request.labels)
     const ops = Array.from({ length: vcpus }, (_, vcpu) => ({ op: 'vcpu.create', vcpu }))
@@ -88,7 +93,7 @@ export class Service {
   ): PartitionHost {
     const freeId = this.#claimId(id)
     this.#checkRoom(state.vcpus.length)
-    const host = this.#host(freeId, restorePartition(state), clock, labels)
+    const host = this.#host(freeId, restorePartition(state, this.#env.scratch.effects), clock, labels)
     this.#vcpus += host.vcpuCount
     return this.#add(host)
   }
@@ -98,7 +103,7 @@ export class Service {
     const freeId = this.#claimId(id)
     this.#checkRoom(source.vcpuCount)
     source.catchUp()
-    const host = this.#host(freeId, forkPartition(source.partition), source.clock, labels ?? source.labels)
+    const host = this.#host(freeId, forkPartition(source.partition, this.#env.scratch.effects), source.clock, labels ?? source.labels)
     this.#vcpus += host.vcpuCount
     return this.#add(host)
   }

@@ -1,10 +1,13 @@
 /** Running timers by due time: a binary heap that knows where each timer stands in it. */
 
+const NONE_DUE = new Float64Array(0)
+const NO_PLACE = new Int32Array(0)
+
 export class DueQueue {
   /** Heap of timer numbers (row * 4 + index), and the place of each timer in it, plus one. */
   #heap: number[] = []
-  #due: Float64Array = new Float64Array(0)
-  #place: Int32Array = new Int32Array(0)
+  #due: Float64Array = NONE_DUE
+  #place: Int32Array = NO_PLACE
 
   /** Due time of the first timer, or Infinity. */
   get first(): number {

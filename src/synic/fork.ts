@@ -1,16 +1,21 @@
 /** A second partition with the same state, cheaply: registers are copied, pages are shared until written. */
+import { Effects } from './effects.js'
 import { Machine } from './machine.js'
 import { Partition } from './partition.js'
 
-/** Neither partition sees what later happens to the other. */
-export function forkPartition(partition: Partition): Partition {
-  const fork = new Partition(partition.machine.config, copyMachine(partition.machine), partition.names.copy())
+/**
+ * Neither partition sees what later happens to the other.
+ * @param effects where the fork's ops say what they did
+ */
+export function forkPartition(partition: Partition, effects = new Effects()): Partition {
+  const machine = copyMachine(partition.machine, effects)
+  const fork = new Partition(machine.config, machine, partition.names.copy())
   fork.seq = partition.seq
   return fork
 }
 
-function copyMachine(m: Machine): Machine {
-  const copy = new Machine(m.config)
+function copyMachine(m: Machine, effects: Effects): Machine {
+  const copy = new Machine(m.config, effects)
   copy.w = m.w.slice()
   copy.vcpuCount = m.vcpuCount
   copy.shared = m.shared.slice()

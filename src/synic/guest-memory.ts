@@ -4,6 +4,8 @@ export const PAGE_WORDS = 1024
 /** A frame number is chunk << 8 | index in the chunk. Frame 0 means: no page, reads as zero. */
 const CHUNK_SHIFT = 8
 const CHUNK_PAGES_MAX = 64
+/** Chunk 0, which holds nothing. */
+const NO_CHUNK = new Int32Array(0)
 const ZERO_PAGE = new Int32Array(PAGE_WORDS)
 
 export class GuestMemory {
@@ -15,7 +17,7 @@ export class GuestMemory {
   #next: number
   #end: number
 
-  constructor(chunks: Int32Array[] = [new Int32Array(0)], frames: Map<number, number> = new Map()) {
+  constructor(chunks: Int32Array[] = [NO_CHUNK], frames: Map<number, number> = new Map()) {
     this.chunks = chunks
     this.#frames = frames
     this.ownFrom = chunks.length << CHUNK_SHIFT

@@ -46,6 +46,10 @@ export const CRASH_P0 = 6
 export const CRASH_CTL = 16
 export const SHARED_WORDS = 18
 
+/** Shared by every machine that has nothing yet. */
+const NO_WORDS = new Int32Array(0)
+const NO_BYTES = new Uint8Array(0)
+
 export class Machine {
   readonly profile: Profile
   readonly options: Options
@@ -83,8 +87,8 @@ export class Machine {
   /** QEMU: routes whose completion is scheduled, first in first out. */
   bottomHalves: QemuRoute[] = []
   /** GSI to VP index and SINT, two words each, where `routed` says that there is an entry. */
-  routes: Int32Array = new Int32Array(0)
-  routed: Uint8Array = new Uint8Array(0)
+  routes: Int32Array = NO_WORDS
+  routed: Uint8Array = NO_BYTES
   /** GSI to 1 = irqfd bound, 3 = bound with a resampler. */
   irqfds = new Map<number, number>()
   eventfds = new Set<number>()
@@ -97,9 +101,12 @@ export class Machine {
   pageHolders = new Map<number, string>()
   actors = new Map<string, Actor>()
   kernel = ''
-  effects = new Effects()
 
-  constructor(readonly config: PartitionConfig) {
+  /** @param effects where ops say what they did; machines that are used in turn may share one */
+  constructor(
+    readonly config: PartitionConfig,
+    readonly effects = new Effects(),
+  ) {
     this.profile = PROFILES[config.profile]
     this.options = config.options
     this.nested = this.profile.microsoftRegisters && config.kind === 'nested_root'
@@ -107,7 +114,7 @@ export class Machine {
     const disabledWrite = DISABLED_WRITES.indexOf(config.options.disabled_write)
     this.auditsDisabledWrites = disabledWrite > 0
     this.faultsDisabledWrites = disabledWrite === 2 && config.kind !== 'guest'
-    this.w = new Int32Array(0)
+    this.w = NO_WORDS
   }
 
   /** Word where the row of a vCPU begins, or -1. Ids are usually the order of creation. */

@@ -3,6 +3,7 @@ import { bitsSet, setBit } from '../hv/bits.js'
 import { GPA_PAGE_BYTES } from '../hv/limits.js'
 import { SINT_COUNT, STIMER_COUNT } from '../hv/registers.js'
 import { hex64, hexBytes } from './dump.js'
+import { Effects } from './effects.js'
 import { routeEntries } from './gsi-routes.js'
 import * as at from './layout.js'
 import { CRASH_P0, GUEST_OS_ID, HYPERCALL, Machine, type PartitionConfig, REFERENCE_TSC } from './machine.js'
@@ -271,7 +272,7 @@ function restoreQueues(m: Machine, state: saved.SavedState, fileAt: FileAt): voi
 }
 
 /** A partition in the state a document describes. The document's shape has been checked before. */
-export function restorePartition(state: saved.SavedState): Partition {
+export function restorePartition(state: saved.SavedState, effects = new Effects()): Partition {
   const config: PartitionConfig = {
     kind: state.config.kind,
     profile: state.config.profile,
@@ -279,7 +280,7 @@ export function restorePartition(state: saved.SavedState): Partition {
     memoryPagesMax: state.config.memory_pages_max,
     options: state.config.options,
   }
-  const m = new Machine(config)
+  const m = new Machine(config, effects)
   m.reserveRows(state.vcpus.length)
   m.now = state.now
   m.paused = state.paused

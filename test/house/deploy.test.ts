@@ -109,9 +109,9 @@ describe('docker-compose.yml', () => {
     expect(missing).toEqual([])
   })
 
-  it('runs one node by default, and monitoring on request', () => {
+  it('starts the server, its scraper and its dashboard together', () => {
     const byDefault = Object.entries(compose.services).filter(([, service]) => service.profiles === undefined)
-    expect(byDefault.map(([name]) => name)).toEqual(['synicd'])
+    expect(byDefault.map(([name]) => name)).toEqual(['synicd', 'prometheus', 'grafana'])
   })
 
   it('pins the images it does not build', () => {

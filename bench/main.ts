@@ -1,0 +1,60 @@
+// `npm run bench [-- core|rest|memory|scale ...] [--json]`: each figure beside its baseline of the same run.
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { cpus } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { type Row, table } from './measure.js'
+
+/** Sections run in processes of their own: what one compiles and allocates does not weigh on the next. */
+const SECTIONS: Readonly<Record<string, () => Promise<Row[]>>> = {
+  core: async () => (await import('./core.js')).coreRows('kvm-synic2'),
+  'core-tlfs': async () => (await import('./core.js')).coreRows('tlfs'),
+  'core-qemu': async () => (await import('./core.js')).coreRows('qemu'),
+  'core-openvmm': async () => (await import('./core.js')).coreRows('openvmm'),
+  rest: async () => (await import('./rest.js')).restRows(),
+  memory: async () => (await import('./memory.js')).memoryRows(),
+  scale: async () => (await import('./scale.js')).scaleRows(),
+}
+
+async function inChild(section: string): Promise<Row[]> {
+  const child = fork(fileURLToPath(import.meta.url), ['--section', section], {
+    execArgv: ['--expose-gc', '--import', 'tsx'],
+  })
+  const [rows] = (await once(child, 'message')) as [Row[]]
+  return rows
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  if (args[0] === '--section') {
+    process.send?.(await SECTIONS[args[1]]())
+    process.disconnect()
+    return
+  }
+  const json = args.includes('--json')
+  const named = args.filter((arg) => !arg.startsWith('--'))
+  const strange = named.filter((name) => !Object.keys(SECTIONS).some((section) => section.startsWith(name)))
+  if (strange.length > 0) {
+    process.stderr.write(
+      `bench: no section ${strange.join(', ')}; there are ${Object.keys(SECTIONS).join(', ')}\n`,
+    )
+    process.exit(2)
+  }
+  const chosen = Object.keys(SECTIONS).filter(
+    (name) => named.length === 0 || named.some((n) => name.startsWith(n)),
+  )
+  const machine = {
+    cpu: cpus()[0].model,
+    cores: cpus().length,
+    node: process.version,
+    date: new Date().toISOString(),
+  }
+  const rows: Row[] = []
+  for (const section of chosen) {
+    process.stderr.write(`${section} ...\n`)
+    rows.push(...(await inChild(section)))
+  }
+  if (json) process.stdout.write(`${JSON.stringify({ machine, rows }, null, 2)}\n`)
+  else process.stdout.write(`${machine.cpu}, ${machine.cores} cores, Node ${machine.node}\n${table(rows)}\n`)
+}
+
+await main(process.argv.slice(2))

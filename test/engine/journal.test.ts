@@ -1,0 +1,44 @@
+/** The log is bounded, numbered without holes, and says where it begins. */
+import { describe, expect, it } from 'vitest'
+import { Journal } from '../../src/engine/journal.js'
+
+function filled(ops: number, opsMax: number, bytesMax = 1e9, result = '{"ok":true}'): Journal {
+  const journal = new Journal(0, opsMax, bytesMax)
+  for (let seq = 1; seq <= ops; seq++) journal.append(seq, Int32Array.of(7, 2, seq), 1, 2, result)
+  return journal
+}
+
+const seqs = (journal: Journal, from: number, to: number) =>
+  [...journal.entries(from, to)].map(({ seq }) => seq)
+
+describe('the log', () => {
+  it('gives back what was put in, over chunk borders', () => {
+    const journal = filled(1300, 10_000)
+    expect(seqs(journal, 510, 515)).toEqual([510, 511, 512, 513, 514, 515])
+    const [entry] = journal.entries(600, 600)
+    expect([...entry.words.subarray(entry.at, entry.at + 2)]).toEqual([2, 600])
+    expect(entry.result).toBe('{"ok":true}')
+    expect(seqs(journal, 1, 5000)).toHaveLength(1300)
+  })
+
+  it('forgets the oldest beyond its bound of ops, and says so', () => {
+    const journal = filled(5000, 2048)
+    expect(journal.firstSeq).toBeGreaterThan(5000 - 2048)
+    expect(seqs(journal, 1, 5000)[0]).toBe(journal.firstSeq)
+    expect(seqs(journal, 1, 5000).at(-1)).toBe(5000)
+  })
+
+  it('forgets the oldest beyond its bound of bytes', () => {
+    const journal = filled(5000, 1e9, 100_000, 'x'.repeat(100))
+    expect(5000 - journal.firstSeq).toBeLessThan(100_000 / 100 + 512)
+  })
+
+  it('keeps nothing where it is switched off, and still knows the next seq', () => {
+    const journal = filled(10, 0)
+    expect([journal.firstSeq, seqs(journal, 0, 100)]).toEqual([11, []])
+  })
+
+  it('begins after the state it was opened on', () => {
+    expect(new Journal(41, 100, 100).firstSeq).toBe(42)
+  })
+})

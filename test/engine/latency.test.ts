@@ -1,0 +1,96 @@
+/** What the delivery latencies measure, stage by stage, on a clock the test turns. */
+import { describe, expect, it } from 'vitest'
+import { KINDS, STAGES } from '../../src/engine/meter.js'
+import { Service } from '../../src/engine/service.js'
+
+/** A partition with one SINT up, and a clock that stands until it is told. */
+function bench(profile: 'kvm-synic2' | 'tlfs') {
+  let nowMs = 1000
+  const service = new Service({}, () => nowMs)
+  const host = service.create({ profile })
+  const write = (msr: string, value: number) => ({ op: 'msr.write', vcpu: 0, msr, value })
+  host.applyBatch([
+    write('SIMP', 0x10001),
+    write('SIEFP', 0x11001),
+    write('SINT2', 0xf3),
+    write('SCONTROL', 1),
+  ])
+  const at = (ms: number, ...ops: ({ op: string } & Record<string, unknown>)[]) => {
+    nowMs = 1000 + ms
+    return host.applyBatch(ops)
+  }
+  /** Count and sum in milliseconds of one series. */
+  const seen = (stage: (typeof STAGES)[number], kind: (typeof KINDS)[number]) => {
+    const { counts, sum } = service.meter.series(STAGES.indexOf(stage), KINDS.indexOf(kind))
+    return [counts.at(-1), Math.round(sum * 1000)]
+  }
+  return { service, at, seen }
+}
+
+const post = { op: 'message.post', vcpu: 0, sint: 2, type: 1 }
+const take = { op: 'apic.ack', vcpu: 0 }
+const done = { op: 'message.complete', vcpu: 0, sint: 2 }
+const eoi = { op: 'apic.eoi', vcpu: 0 }
+
+describe('delivery latency', () => {
+  it('slot: a message that found its slot empty took no time', () => {
+    const { at, seen } = bench('tlfs')
+    at(0, post)
+    expect(seen('slot', 'message')).toEqual([1, 0])
+  })
+
+  it('slot: a queued message took until the slot was freed', () => {
+    const { at, seen, service } = bench('tlfs')
+    at(0, post)
+    at(10, post)
+    at(35, done)
+    expect(seen('slot', 'message')).toEqual([2, 25])
+    expect([...service.meter.messages]).toEqual([2, 1, 0, 0])
+  })
+
+  it('ack: from the interrupt to its taking, merged requests counting from the first', () => {
+    const { at, seen } = bench('tlfs')
+    at(0, post)
+    at(5, done, post)
+    at(20, take)
+    expect(seen('ack', 'message')).toEqual([1, 20])
+  })
+
+  it('eom: from the slot being filled to its being freed, by complete or by a plain store', () => {
+    const { at, seen, service } = bench('tlfs')
+    at(0, post)
+    at(7, done)
+    at(10, post)
+    at(13, { op: 'mem.write', gpa: 0x10200, hex: '00000000' })
+    expect(seen('eom', 'message')).toEqual([2, 10])
+    expect(service.meter.eom).toBe(0)
+  })
+
+  it('tells kinds apart', () => {
+    const { at, seen, service } = bench('kvm-synic2')
+    at(0, { op: 'event.signal', vcpu: 0, sint: 2, flag: 1 }, take, eoi)
+    at(
+      0,
+      { op: 'gsi.route', entries: [{ gsi: 5, vcpu: 0, sint: 2 }] },
+      { op: 'gsi.assert', gsi: 5 },
+      take,
+      eoi,
+    )
+    at(0, { op: 'msr.write', vcpu: 0, msr: 'STIMER0_CONFIG', value: 0x20009 })
+    at(0, { op: 'msr.write', vcpu: 0, msr: 'STIMER0_COUNT', value: 1 }, { op: 'clock.advance', ticks: 1 })
+    at(4, take, done, eoi)
+    expect(seen('slot', 'event')).toEqual([1, 0])
+    expect(seen('ack', 'gsi')).toEqual([1, 0])
+    expect([seen('ack', 'timer'), seen('eom', 'timer')]).toEqual([
+      [1, 4],
+      [1, 4],
+    ])
+    expect([...service.meter.interrupts]).toEqual([0, 1, 1, 1, 0])
+  })
+
+  it('counts drops and forgets the post that waited', () => {
+    const { at, service } = bench('tlfs')
+    at(0, { op: 'msr.write', vcpu: 0, msr: 'SCONTROL', value: 0 }, post)
+    expect([...service.meter.messages]).toEqual([0, 0, 0, 1])
+  })
+})

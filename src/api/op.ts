@@ -1,9 +1,9 @@
-/** The ops on the wire, as zod schemas: what a batch, a stream, a trace and the log are made of (contract §2). */
+/** The ops on the wire, as zod schemas: what a batch, a stream, a trace and the log are made of. */
 import { z } from 'zod'
 import { CLAIMS_MAX, MEMORY_OP_BYTES_MAX, ROUTE_ENTRIES_WIRE_MAX } from '../hv/limits.js'
 import { PAYLOAD_BYTES_MAX } from '../hv/messages.js'
 import { BOOT_CAUSES, type OpName, STEP_PARTS } from '../synic/op.js'
-import { HEX_PATTERN, MsrIn, Name, parseMsr, U32, U64In } from './wire.js'
+import { HEX_PATTERN, MsrIn, Name, parseMsr, U32, U64_TEXT_MAX, U64In } from './wire.js'
 
 export const CAPS = ['synic', 'synic2'] as const
 export const PORT_TYPES = ['message', 'event', 'doorbell'] as const
@@ -23,9 +23,18 @@ export const LEN_RULE = `a length: an integer from 0 to ${MEMORY_OP_BYTES_MAX}`
 export const MESSAGE_TYPE_RULE = 'a message type: an integer from 0 to 4294967295, or the same as "0x" hex'
 
 /** A message type: u32, in either form. */
-export const MessageType = z.union([U32, z.string().regex(/^0[xX]0*[0-9a-fA-F]{1,8}$/)], {
-  error: MESSAGE_TYPE_RULE,
-})
+export const MessageType = z.union(
+  [
+    U32,
+    z
+      .string()
+      .max(U64_TEXT_MAX)
+      .regex(/^0[xX]0*[0-9a-fA-F]{1,8}$/),
+  ],
+  {
+    error: MESSAGE_TYPE_RULE,
+  },
+)
 
 /** A claim: a register on every vCPU ("SIMP"), or on one ("v1.SIMP"). */
 export const CLAIM_RULE =

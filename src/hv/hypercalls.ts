@@ -5,6 +5,8 @@ export const CONTROL_FAST = 1 << 16
 export const CONTROL_VARIABLE_HEADER = 0x3ff << 17
 /** Rep count 43:32 and rep start 59:48, in the high word. */
 export const CONTROL_REPS = 0x0fff_0fff
+/** For the hypervisor below the one that is called (TLFS); a reserved bit on KVM. */
+export const CONTROL_NESTED = 0x8000_0000 | 0
 /** KVM treats 31:27, 47:44 and 63:60 as reserved. */
 export const CONTROL_RESERVED_LO = 0xf800_0000 | 0
 export const CONTROL_RESERVED_HI = 0xf000_f000 | 0

@@ -1,4 +1,4 @@
-/** The local APIC as far as fixed, edge-triggered interrupts need it (delivery.md §3). */
+/** The local APIC as far as fixed, edge-triggered interrupts need it (KVM lapic.c). */
 import { highestBit, setBit, testBit } from '../hv/bits.js'
 import { FIRST_VALID_VECTOR } from '../hv/registers.js'
 import { EFFECT_IRQ, EFFECT_WAKE, NO_SINT, sintWord } from './effects.js'
@@ -75,7 +75,7 @@ export function resetApic(m: Machine, v: number, enabled: boolean): void {
   else m.w[v + FLAGS] &= ~APIC_ENABLED
 }
 
-/** OpenVMM: auto-EOI belongs to the request, and the last request of a vector wins (profiles.md row 52). */
+/** OpenVMM: auto-EOI belongs to the request, and the last request of a vector wins (docs/profiles.md row 52). */
 export function noteRequestedAutoEoi(m: Machine, v: number, vector: number, autoEoi: boolean): void {
   if (m.profile.model !== MODEL_OPENVMM) return
   const at = v + AUTO_EOI_VECTORS + (vector >> 5)

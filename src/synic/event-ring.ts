@@ -1,10 +1,10 @@
-/** Event rings in the SIRBP page, the producer's side (delivery.md §14, inferred from Linux mshv_synic.c). */
+/** Event rings in the SIRBP page, the producer's side (inferred from Linux mshv_synic.c). */
 import { gpnOf } from '../hv/bits.js'
 import { PAGE_ENABLE, SINT_DOORBELL } from '../hv/registers.js'
 import { EFFECT_DOORBELL, FROM_EVENT } from './effects.js'
 import { SIRBP } from './layout.js'
 import type { Machine } from './machine.js'
-import { isBacked, writableVisibleFrame } from './pages.js'
+import { hasRoom, isBacked, writableVisibleFrame } from './pages.js'
 import { assertSint } from './sint.js'
 
 const RING_WORDS = 64
@@ -37,7 +37,7 @@ function ringOf(m: Machine, f: number, sint: number): EventRing {
 function ringWords(m: Machine, f: number, sint: number): { chunk: Int32Array; at: number } | undefined {
   if ((m.w[f + SIRBP] & PAGE_ENABLE) === 0) return undefined
   const gpn = gpnOf(m.w[f + SIRBP], m.w[f + SIRBP + 1])
-  if (!isBacked(m, gpn)) return undefined
+  if (!isBacked(m, gpn) || !hasRoom(m, gpn)) return undefined
   const frame = writableVisibleFrame(m, gpn)
   return { chunk: m.memory.chunk(frame), at: m.memory.offset(frame) + sint * RING_WORDS }
 }

@@ -1,4 +1,4 @@
-/** GSI routing, irqfds and resamplers (delivery.md §10, §11). */
+/** GSI routing, irqfds and resamplers (KVM irq_comm.c, irqchip.c, eventfd.c). */
 import { EBADF, EBUSY, EINVAL, EPERM } from '../hv/errno.js'
 import { GSI_LIMIT } from '../hv/limits.js'
 import { SINT_COUNT } from '../hv/registers.js'

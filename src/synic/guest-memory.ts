@@ -97,8 +97,8 @@ export class GuestMemory {
   /** Another memory with the same content; neither sees the other's later writes. */
   fork(): GuestMemory {
     const fork = new GuestMemory([...this.chunks], new Map(this.#frames))
-    this.ownFrom = this.chunks.length << CHUNK_SHIFT
-    this.#next = this.#end
+    // What is left of the last chunk stays this side's: no frame of the fork lies there.
+    this.ownFrom = this.#next === this.#end ? this.chunks.length << CHUNK_SHIFT : this.#next
     return fork
   }
 }

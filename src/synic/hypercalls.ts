@@ -1,4 +1,4 @@
-/** Hypercalls: the raw register ABI, and who answers HvPostMessage and HvSignalEvent (delivery.md §13). */
+/** Hypercalls: the raw register ABI, and who answers HvPostMessage and HvSignalEvent (TLFS "Hypercall Interface"; KVM kvm_hv_hypercall). */
 import { gpnOf } from '../hv/bits.js'
 import { EBX_CONNECT_PORT, EBX_CREATE_PORT, EBX_POST_MESSAGES, EBX_SIGNAL_EVENTS } from '../hv/cpuid.js'
 import * as hc from '../hv/hypercalls.js'
@@ -17,6 +17,7 @@ import {
   createPortFromInput,
   deletePortFromInput,
   disconnectFromInput,
+  isSelf,
 } from './port-calls.js'
 import type { Port } from './ports.js'
 import { MODEL_OPENVMM, MODEL_QEMU, MODEL_TLFS } from './profile.js'
@@ -51,7 +52,7 @@ function answer(m: Machine, status: number): void {
 
 function isHypercallReady(m: Machine): boolean {
   const identified = (m.shared[GUEST_OS_ID] | m.shared[GUEST_OS_ID + 1]) !== 0
-  // KVM does not look at the page's enable bit (profiles.md row 81).
+  // KVM does not look at the page's enable bit (docs/profiles.md row 81).
   return identified && (m.profile.kvm || (m.shared[HYPERCALL] & PAGE_ENABLE) !== 0)
 }
 
@@ -66,7 +67,8 @@ function vmmInput(m: Machine, cLo: number, iLo: number, iHi: number): [number, n
 function dispatch(m: Machine, v: number, cLo: number, cHi: number, iLo: number, iHi: number): number {
   const code = cLo & 0xffff
   if (!isPermitted(m, code)) return hc.HV_ACCESS_DENIED
-  if (((cLo & hc.CONTROL_RESERVED_LO) | (cHi & hc.CONTROL_RESERVED_HI)) !== 0)
+  const defined = m.profile.model === MODEL_TLFS ? cLo & ~hc.CONTROL_NESTED : cLo
+  if (((defined & hc.CONTROL_RESERVED_LO) | (cHi & hc.CONTROL_RESERVED_HI)) !== 0)
     return hc.HV_INVALID_HYPERCALL_INPUT
   const plain = (cLo & hc.CONTROL_VARIABLE_HEADER) === 0 && (cHi & hc.CONTROL_REPS) === 0
   const fast = (cLo & hc.CONTROL_FAST) !== 0
@@ -75,8 +77,11 @@ function dispatch(m: Machine, v: number, cLo: number, cHi: number, iLo: number, 
       return plain ? signalCall(m, v, fast, iLo, iHi) : hc.HV_INVALID_HYPERCALL_INPUT
     case hc.HVCALL_POST_MESSAGE:
       return plain ? postCall(m, v, fast, iLo, iHi) : hc.HV_INVALID_HYPERCALL_INPUT
-    default:
-      return m.profile.kvm || !plain ? hc.HV_INVALID_HYPERCALL_CODE : portCall(m, v, code, fast, iLo, iHi)
+    default: {
+      if (m.profile.kvm) return hc.HV_INVALID_HYPERCALL_CODE
+      const status = plain ? portCall(m, v, code, fast, iLo, iHi) : hc.HV_INVALID_HYPERCALL_INPUT
+      return isKnown(m, code) ? status : hc.HV_INVALID_HYPERCALL_CODE
+    }
   }
 }
 
@@ -89,26 +94,38 @@ function isPermitted(m: Machine, code: number): boolean {
       return (ebx & EBX_POST_MESSAGES) !== 0
     case hc.HVCALL_SIGNAL_EVENT:
       return (ebx & EBX_SIGNAL_EVENTS) !== 0
+    // KVM knows none of these, and answers them as any unknown code.
     case hc.HVCALL_CREATE_PORT:
     case hc.HVCALL_DELETE_PORT:
-      return (ebx & EBX_CREATE_PORT) !== 0
+      return m.profile.kvm || (ebx & EBX_CREATE_PORT) !== 0
     case hc.HVCALL_CONNECT_PORT:
     case hc.HVCALL_DISCONNECT_PORT:
-      return (ebx & EBX_CONNECT_PORT) !== 0
+      return m.profile.kvm || (ebx & EBX_CONNECT_PORT) !== 0
     default:
       return true
   }
 }
+
+/** Calls with neither reps nor a variable header, beside the two that everyone has. */
+function isKnown(m: Machine, code: number): boolean {
+  const direct = code === hc.HVCALL_SIGNAL_EVENT_DIRECT || code === hc.HVCALL_POST_MESSAGE_DIRECT
+  return direct || (m.profile.model === MODEL_TLFS && PORT_CALLS.has(code))
+}
+
+const PORT_CALLS: ReadonlySet<number> = new Set([
+  hc.HVCALL_CREATE_PORT,
+  hc.HVCALL_DELETE_PORT,
+  hc.HVCALL_CONNECT_PORT,
+  hc.HVCALL_DISCONNECT_PORT,
+  hc.HVCALL_NOTIFY_PORT_RING_EMPTY,
+])
 
 /** Port management and the VTL 2 calls; none of them exists on KVM or QEMU. */
 function portCall(m: Machine, v: number, code: number, fast: boolean, iLo: number, iHi: number): number {
   if (code === hc.HVCALL_SIGNAL_EVENT_DIRECT || code === hc.HVCALL_POST_MESSAGE_DIRECT) {
     const words = readWords(m, iLo, iHi, 4)
     if (words === undefined || fast) return hc.HV_INVALID_ALIGNMENT
-    const sint = (words[3] >>> 8) & 0xff
-    const lowest = code === hc.HVCALL_SIGNAL_EVENT_DIRECT ? 1 : 0
-    // For VTL 2 alone, and there is one VTL here.
-    return sint < lowest || sint >= SINT_COUNT ? hc.HV_INVALID_PARAMETER : hc.HV_OPERATION_DENIED
+    return directCall(m, v, code, words)
   }
   if (m.profile.model !== MODEL_TLFS) return hc.HV_INVALID_HYPERCALL_CODE
   if (code === hc.HVCALL_NOTIFY_PORT_RING_EMPTY) {
@@ -122,6 +139,16 @@ function portCall(m: Machine, v: number, code: number, fast: boolean, iLo: numbe
   if (code === hc.HVCALL_DELETE_PORT) return deletePortFromInput(m, fast, iLo, iHi)
   if (code === hc.HVCALL_DISCONNECT_PORT) return disconnectFromInput(m, fast, iLo, iHi)
   return hc.HV_INVALID_HYPERCALL_CODE
+}
+
+/** OpenVMM's checks of the direct calls, in order. Both are for VTL 2 alone, and there is one VTL here. */
+function directCall(m: Machine, v: number, code: number, words: Int32Array): number {
+  const posts = code === hc.HVCALL_POST_MESSAGE_DIRECT
+  const sint = (words[3] >>> 8) & 0xff
+  const vp = words[2] >>> 0
+  const isOwnVp = vp === hc.HV_VP_SELF || vp === m.w[v + VP_INDEX]
+  const isValid = isSelf(words, 0) && sint < SINT_COUNT && (posts ? isOwnVp : sint > 0)
+  return isValid ? hc.HV_OPERATION_DENIED : hc.HV_INVALID_PARAMETER
 }
 
 /** HvSignalEvent with its eight bytes of input in a register or in memory. */
@@ -141,11 +168,11 @@ function signalCall(m: Machine, v: number, fast: boolean, iLo: number, iHi: numb
   }
   if (!m.isActive(v)) return hc.HV_INVALID_HYPERCALL_INPUT
   if (m.profile.model !== MODEL_QEMU) return ASK_VMM
-  return answerOfQemu(m, fast, iLo, iHi, lo, hi)
+  return answerOfQemu(m, fast, lo, hi)
 }
 
 /** QEMU when the kernel asks (hyperv_hcall_signal_event): with eventfds in the kernel its own list is empty. */
-function answerOfQemu(m: Machine, fast: boolean, iLo: number, iHi: number, lo: number, hi: number): number {
+function answerOfQemu(m: Machine, fast: boolean, lo: number, hi: number): number {
   let [low, high] = [lo, hi]
   if (!fast && m.options.compat_bugs) {
     // The kernel handed over the dereferenced value; QEMU dereferences it again.
@@ -153,7 +180,7 @@ function answerOfQemu(m: Machine, fast: boolean, iLo: number, iHi: number, lo: n
     if (words === undefined) return hc.HV_INVALID_ALIGNMENT
     low = words[0]
     high = words[1]
-  } else if (!fast && readWords(m, iLo, iHi, 2) === undefined) return hc.HV_INVALID_ALIGNMENT
+  }
   if ((high & 0xffff) !== 0) return hc.HV_INVALID_PORT_ID
   if (low >>> 0 > CONNECTION_ID_MAX || high !== 0) return hc.HV_INVALID_HYPERCALL_INPUT
   return hc.HV_INVALID_CONNECTION_ID
@@ -188,7 +215,7 @@ export function signalEvent(m: Machine, v: number, conn: number, flag: number): 
   m.effects.hcallExit(m.vcpuId(v), control, 0, lo, hi, 0, 0)
 }
 
-/** HvSignalEvent on a connection of the TLFS or OpenVMM; statuses in the order delivery.md §13.7 lists. */
+/** HvSignalEvent on a connection of the TLFS or OpenVMM; statuses in the order of the TLFS. */
 function signalConnection(m: Machine, v: number, conn: number, flag: number): number {
   const connection = m.connections.get(conn)
   if (connection === undefined) return hc.HV_INVALID_CONNECTION_ID
@@ -311,9 +338,10 @@ function postToOpenvmm(
 ): number {
   const port = portOf(m, conn)
   if (port?.type !== hc.PORT_MESSAGE) return hc.HV_INVALID_CONNECTION_ID
-  if (bytes > PAYLOAD_BYTES_MAX) return hc.HV_INVALID_PARAMETER
   const row = targetOf(m, v, port, () => true)
+  // A handler that is not ready is found out before the message is looked at.
   if (row < 0) return hc.HV_INSUFFICIENT_BUFFERS
+  if (bytes > PAYLOAD_BYTES_MAX) return hc.HV_INVALID_PARAMETER
   postOpenvmm(m, row, port.sint, messageOf(type, bytes, 0, words, at))
   // The port's handler takes the message; that its SINT is masked and drops it never comes back to the sender.
   return m.effects.delivery === BUSY ? hc.HV_INSUFFICIENT_BUFFERS : hc.HV_SUCCESS

@@ -1,4 +1,4 @@
-/** vCPUs and partitions coming, resetting, pausing, halting, going (delivery.md §17). */
+/** vCPUs and partitions coming, resetting, pausing, halting, going. */
 import { highHalf, lowHalf } from '../hv/bits.js'
 import { EEXIST, EINVAL, ENOMEM } from '../hv/errno.js'
 import { VCPU_ID_LIMIT, VCPUS_MAX } from '../hv/limits.js'
@@ -44,7 +44,9 @@ const PROVISIONED_PAGES = 3
 
 /** `vcpu.create`; 0 or a negative errno, in KVM's order of checks (kvm_vm_ioctl_create_vcpu). */
 export function createVcpu(m: Machine, id: number): number {
-  if (id < 0 || id >= VCPU_ID_LIMIT || m.vcpuCount >= VCPUS_MAX) return EINVAL
+  // Outside KVM the id is the VP index, which has a smaller bound.
+  const limit = m.profile.kvm ? VCPU_ID_LIMIT : VCPUS_MAX
+  if (id < 0 || id >= limit || m.vcpuCount >= VCPUS_MAX) return EINVAL
   if (m.rowOf(id) >= 0) return EEXIST
   if (isProvisioned(m) && provisionedPage(m, id, 0) < 0) return ENOMEM
   m.growRows()
@@ -65,6 +67,8 @@ export function createVcpu(m: Machine, id: number): number {
 export function enableCap(m: Machine, v: number, cap: number): number {
   if (!m.profile.kvm || m.options.irqchip === 'none') return EINVAL
   activate(m, v, cap === CAP_SYNIC2)
+  // KVM switches the SynIC on; it was QEMU that cleared SCONTROL when it created the vCPU.
+  if (m.profile.model === MODEL_QEMU) m.w[v + SCONTROL] = SCONTROL_ENABLE
   return 0
 }
 

@@ -38,7 +38,7 @@ export interface Actor {
   readonly claims: readonly { readonly vcpu: number; readonly msr: number }[]
 }
 
-/** Partition-wide registers (registers.md §7), each lo, hi. */
+/** Partition-wide registers, each lo, hi. */
 export const GUEST_OS_ID = 0
 export const HYPERCALL = 2
 export const REFERENCE_TSC = 4

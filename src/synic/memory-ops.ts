@@ -70,9 +70,12 @@ export function memWrite(
   bytes: number,
   words: Int32Array,
   from: number,
+  host: boolean,
 ): void {
-  const errno = store(m, lo, hi, new Uint8Array(words.buffer, words.byteOffset + from * 4, bytes))
+  const source = new Uint8Array(words.buffer, words.byteOffset + from * 4, bytes)
+  const errno = store(m, lo, hi, source)
   if (errno !== 0) m.effects.fail(errno)
+  else if (!host) ring(m, lo, hi, source)
 }
 
 function store(m: Machine, lo: number, hi: number, source: Uint8Array): number {
@@ -89,12 +92,16 @@ function store(m: Machine, lo: number, hi: number, source: Uint8Array): number {
     page.set(source.subarray(done, done + n), at)
   })
   for (const slot of full) noteFreed(m, slot)
-  if (m.doorbells > 0 && (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8)) {
-    const value = new Int32Array(2)
-    new Uint8Array(value.buffer).set(source)
-    ringMatching(m, lo, hi, value[0], value[1], bytes)
-  }
   return 0
+}
+
+/** A guest's store of one, two, four or eight bytes may be a doorbell. */
+function ring(m: Machine, lo: number, hi: number, source: Uint8Array): void {
+  const bytes = source.length
+  if (m.doorbells === 0 || (bytes !== 1 && bytes !== 2 && bytes !== 4 && bytes !== 8)) return
+  const value = new Int32Array(2)
+  new Uint8Array(value.buffer).set(source)
+  ringMatching(m, lo, hi, value[0], value[1], bytes)
 }
 
 interface OccupiedSlot {
@@ -150,6 +157,7 @@ export function memExchange(
     const stored = new Uint8Array(Int32Array.of(valueLo, valueHi).buffer, 0, bytes)
     const errno = store(m, lo, hi, stored)
     if (errno !== 0) return m.effects.fail(errno)
+    ring(m, lo, hi, stored)
   }
   m.effects.value(halves[0], halves[1])
 }
@@ -173,9 +181,10 @@ export function freeSlot(m: Machine, f: number, sint: number): boolean {
   const at = slotAt(m, frame, sint)
   const type = chunk[at + SLOT_TYPE]
   effects.value(type, 0)
-  if (type === HVMSG_NONE) return false
-  chunk[at + SLOT_TYPE] = HVMSG_NONE
-  effects.push(EFFECT_FREED, m.vcpuId(m.rowOfFile(f)), m.sintWord(f, sint, 0), type)
+  if (type !== HVMSG_NONE) {
+    chunk[at + SLOT_TYPE] = HVMSG_NONE
+    effects.push(EFFECT_FREED, m.vcpuId(m.rowOfFile(f)), m.sintWord(f, sint, 0), type)
+  }
   return (chunk[at + SLOT_SIZE_FLAGS] & MESSAGE_PENDING) !== 0
 }
 

@@ -31,7 +31,7 @@ export function slotType(m: Machine, frame: number, sint: number): number {
   return m.memory.chunk(frame)[slotAt(m, frame, sint) + SLOT_TYPE]
 }
 
-/** KVM writes the whole flags byte; everyone else sets its bit 0 (delivery.md §6, §8.3). */
+/** KVM writes the whole flags byte; everyone else sets its bit 0 (synic_deliver_msg; QEMU cpu_post_msg). */
 export function setPending(m: Machine, frame: number, sint: number, wholeByte: boolean): void {
   const chunk = m.memory.chunk(frame)
   const at = slotAt(m, frame, sint) + SLOT_SIZE_FLAGS

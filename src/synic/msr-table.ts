@@ -8,7 +8,7 @@ import { accept, directSource } from './apic.js'
 import { EFFECT_LIFECYCLE, FROM_IPI, LIFECYCLE_CRASH, LIFECYCLE_SYSTEM_RESET } from './effects.js'
 import { CONFIG, COUNT, NESTED_FILE, TPR, VP_ASSIST, VP_INDEX } from './layout.js'
 import { CRASH_CTL, CRASH_P0, GUEST_OS_ID, HYPERCALL, type Machine, REFERENCE_TSC } from './machine.js'
-import { isAccessible, isBacked, writableVisibleFrame } from './pages.js'
+import { hasRoom, isAccessible, isBacked, writableVisibleFrame } from './pages.js'
 import { endInterrupt } from './settle.js'
 import { timerAt, writeConfig, writeCount } from './stimer.js'
 import { readSynic, writeSynic } from './synic-registers.js'
@@ -131,19 +131,22 @@ function writeOther(m: Machine, v: number, msr: number, lo: number, hi: number, 
       w[v + VP_INDEX] = lo
       return true
     case msrs.HV_X64_MSR_RESET:
-      if (!host && (lo & 1) !== 0) m.effects.push(EFFECT_LIFECYCLE, LIFECYCLE_SYSTEM_RESET)
+      if (!host && lo === 1 && hi === 0) m.effects.push(EFFECT_LIFECYCLE, LIFECYCLE_SYSTEM_RESET)
       return true
     case msrs.HV_X64_MSR_TIME_REF_COUNT:
       return host
     case msrs.HV_X64_MSR_VP_RUNTIME:
+      return host && setPlain(m, v, msr, lo, hi)
     case msrs.HV_X64_MSR_TSC_FREQUENCY:
     case msrs.HV_X64_MSR_APIC_FREQUENCY:
-      return host && setPlain(m, v, msr, lo, hi)
+      // Read-only; a VMM that restores every register is let through without effect.
+      return host
     case msrs.HV_X64_MSR_REFERENCE_TSC:
       return writeReferenceTsc(m, lo, hi)
     case msrs.HV_X64_MSR_EOI:
       if (hi !== 0 || m.options.irqchip === 'none') return false
-      endInterrupt(m, v)
+      // The write is intercepted: unlike an EOI at the APIC it is never accelerated.
+      endInterrupt(m, v, false)
       return true
     case msrs.HV_X64_MSR_ICR:
       return writeIcr(m, v, lo, hi)
@@ -217,7 +220,7 @@ function readOther(m: Machine, v: number, msr: number): boolean {
 /** First word of a page, for writing; null where there is no memory. */
 function firstWord(m: Machine, lo: number, hi: number): { words: Int32Array; at: number } | null {
   const gpn = gpnOf(lo, hi)
-  if (!isAccessible(m, gpn)) return null
+  if (!isAccessible(m, gpn) || !hasRoom(m, gpn)) return null
   const frame = writableVisibleFrame(m, gpn)
   return { words: m.memory.chunk(frame), at: m.memory.offset(frame) }
 }

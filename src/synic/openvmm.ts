@@ -1,4 +1,4 @@
-/** OpenVMM's SynIC: queues, and a scan before the vCPU runs (delivery.md §16, profile `openvmm`). */
+/** OpenVMM's SynIC: queues, and a scan before the vCPU runs (OpenVMM hv1_emulator synic.rs, profile `openvmm`). */
 import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import { HV_INVALID_PARAMETER, HV_INVALID_SYNIC_STATE, HV_SUCCESS } from '../hv/hypercalls.js'
 import { SINT_QUEUE_MAX } from '../hv/limits.js'

@@ -1,4 +1,4 @@
-/** The message and event-flags pages: guest RAM on KVM, overlay pages elsewhere (registers.md §4.4). */
+/** The message and event-flags pages: guest RAM on KVM, overlay pages elsewhere (TLFS "SIM Page", "SIEF Page"). */
 import { gpnOf } from '../hv/bits.js'
 import { PAGE_ENABLE } from '../hv/registers.js'
 import { EVENT_FRAME, EVENT_MAP, MESSAGE_FRAME, MESSAGE_MAP, SIEFP, SIMP } from './layout.js'
@@ -14,9 +14,17 @@ const registerOf = (page: SynicPage) => (page === MESSAGE_PAGE ? SIMP : SIEFP)
 const frameOf = (page: SynicPage) => (page === MESSAGE_PAGE ? MESSAGE_FRAME : EVENT_FRAME)
 const mapOf = (page: SynicPage) => (page === MESSAGE_PAGE ? MESSAGE_MAP : EVENT_MAP)
 
+/** Addresses are u64: the page after the last one is not the first. */
+const GPN_LIMIT = 2 ** 52
+
 /** Is there memory behind a guest page? With `pages_gpa_check` off, everywhere. */
 export function isBacked(m: Machine, gpn: number): boolean {
-  return gpn < m.config.gpaPages || !m.options.pages_gpa_check
+  return gpn < m.config.gpaPages || (!m.options.pages_gpa_check && gpn < GPN_LIMIT)
+}
+
+/** May guest RAM take a write here? A partition touches so many pages and no more; beyond, there is no memory. */
+export function hasRoom(m: Machine, gpn: number): boolean {
+  return m.memory.frameAt(gpn) !== 0 || m.memory.pageCount < m.config.memoryPagesMax
 }
 
 /** Frame of the message page, ready to be written; 0 if nothing can hold it. Enable bits are the caller's. */
@@ -36,7 +44,7 @@ function resolveFrame(m: Machine, f: number, page: SynicPage): number {
   if (m.profile.pages === 'ram') {
     const register = f + registerOf(page)
     const gpn = gpnOf(m.w[register], m.w[register + 1])
-    if (!isBacked(m, gpn)) return 0
+    if (!isBacked(m, gpn) || !hasRoom(m, gpn)) return 0
     m.w[cache] = m.memory.writableFrameAt(gpn)
   } else {
     m.w[cache] = m.memory.own(m.w[cache])
@@ -96,7 +104,10 @@ function viewBytes(m: Machine, frame: number): Uint8Array {
 
 /** Reset: overlays come back zero; on KVM the RAM underneath is the guest's business. */
 export function dropContent(m: Machine, f: number, page: SynicPage): void {
-  m.w[f + frameOf(page)] = 0
+  const frame = m.w[f + frameOf(page)]
+  // An own frame is used again: frames are never given back, and resets may be many.
+  if (m.profile.pages !== 'ram' && frame >= m.memory.ownFrom) m.memory.bytes(frame).fill(0)
+  else m.w[f + frameOf(page)] = 0
 }
 
 /** Frame the guest sees at a page: the newest overlay there, else its RAM. 0 = zero page. */
@@ -121,7 +132,7 @@ function frameWord(key: number): number {
   return (key >> 1) + frameOf((key & 1) as SynicPage)
 }
 
-/** May the guest touch this page at all? QEMU's overlays are memory wherever they lie (profiles.md row 29). */
+/** May the guest touch this page at all? QEMU's overlays are memory wherever they lie (docs/profiles.md row 29). */
 export function isAccessible(m: Machine, gpn: number): boolean {
   if (isBacked(m, gpn)) return true
   return m.profile.model === MODEL_QEMU && m.synicPages.has(gpn)

@@ -159,7 +159,7 @@ export class Partition {
       case op.OP_MEM_READ:
         return memory.memRead(m, words[a], words[a + 1], words[a + 2])
       case op.OP_MEM_WRITE:
-        return memory.memWrite(m, words[a], words[a + 1], words[a + 2], words, a + 3)
+        return memory.memWrite(m, words[a], words[a + 1], words[a + 2], words, a + 3, host)
       case op.OP_HYPERCALL:
         return hypercall(m, v, words, a)
       case op.OP_HV_POST_MESSAGE:
@@ -225,8 +225,8 @@ export class Partition {
       case op.OP_VCPU_KICK:
         return life.kick(m, v, (first & op.FLAG_TRANSIENT) === 0)
       case op.OP_HOST_STEP: {
-        const row = words[a + 1] < 0 ? -1 : m.rowOf(words[a + 1])
-        if (words[a + 1] >= 0 && row < 0) return effects.fail(EINVAL)
+        const row = words[a + 1] === -1 ? -1 : m.rowOf(words[a + 1])
+        if (words[a + 1] !== -1 && row < 0) return effects.fail(EINVAL)
         return stepSplit(m, words[a], row, words[a + 2])
       }
       case op.OP_PAGE_CLAIM:
@@ -273,7 +273,7 @@ function isGuestMsrAccess(code: number, first: number): boolean {
   return (code === op.OP_MSR_WRITE || code === op.OP_MSR_READ) && (first & op.OP_BY_HOST) === 0
 }
 
-/** A refused access: #GP in the guest; the VMM's ioctl fails (registers.md §1). */
+/** A refused access: #GP in the guest; the VMM's ioctl fails. */
 function refuse(effects: Effects, host: boolean): void {
   if (host) effects.fail(EINVAL)
   else effects.gp()

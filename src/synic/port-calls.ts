@@ -6,7 +6,7 @@ import { readWords } from './memory-ops.js'
 import { connect, createPort, deletePort, disconnect } from './ports.js'
 
 /** Only the caller's own partition exists: its id is HV_PARTITION_ID_SELF. */
-function isSelf(words: Int32Array, at: number): boolean {
+export function isSelf(words: Int32Array, at: number): boolean {
   return words[at] === hc.HV_PARTITION_ID_SELF && words[at + 1] === hc.HV_PARTITION_ID_SELF
 }
 

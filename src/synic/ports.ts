@@ -1,4 +1,4 @@
-/** Ports, and the connections a guest names in its hypercalls (delivery.md §13; TLFS, "Port Management"). */
+/** Ports, and the connections a guest names in its hypercalls (TLFS, "Port Management"). */
 import { EEXIST, EINVAL, ENOENT, ENOSYS } from '../hv/errno.js'
 import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import {

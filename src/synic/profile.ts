@@ -12,7 +12,7 @@ export const MODEL_OPENVMM = 2
 export const MODEL_TLFS = 3
 export type Model = typeof MODEL_KVM | typeof MODEL_QEMU | typeof MODEL_OPENVMM | typeof MODEL_TLFS
 
-/** What lies at the address of an enabled SynIC page (registers.md §4.4). */
+/** What lies at the address of an enabled SynIC page. */
 export type PageModel = 'ram' | 'overlay' | 'overwriting-overlay'
 
 export interface Profile {
@@ -100,11 +100,11 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
 export const IRQCHIPS = ['full', 'split', 'none'] as const
 export const DISABLED_WRITES = ['allow', 'audit', 'fault'] as const
 
-/** What a partition may bend (profiles.md §11, and the simulator's own switches). */
+/** What a partition may bend (docs/profiles.md, and the simulator's own switches). */
 export interface Options {
   readonly enforce_cpuid: boolean
   readonly scontrol_reset: number
-  /** What a teardown write under a disabled SynIC does (drivers.md §6.3). */
+  /** What a teardown write under a disabled SynIC does (docs/profiles.md, "Options"). */
   readonly disabled_write: (typeof DISABLED_WRITES)[number]
   readonly masked_blocks_messages: boolean
   readonly apicv: boolean
@@ -115,9 +115,9 @@ export interface Options {
   readonly implicit_irqfds: boolean
   /** Host posts stop after being accepted and go on by `host.step`. */
   readonly split_delivery: boolean
-  /** Kernel interrupt chip: none and split change what KVM accepts (delivery.md §10, §11). */
+  /** Kernel interrupt chip: none and split change what KVM accepts (kvm_set_irq_routing, kvm_irqfd_assign). */
   readonly irqchip: (typeof IRQCHIPS)[number]
-  /** Nested root: the non-nested SIMP, SIEFP and SCONTROL start enabled (drivers.md §1.2, caveat). */
+  /** Nested root: the non-nested SIMP, SIEFP and SCONTROL start enabled (Linux MSHV enables none of them there). */
   readonly nested_root_l1_enabled: boolean
   /** CPUID leaf 0x40000003 as the guest sees it. */
   readonly cpuid: Privileges

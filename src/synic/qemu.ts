@@ -1,4 +1,4 @@
-/** QEMU's half of a SynIC: SINT routes with a staging area, and the VMM's posts and signals (delivery.md §8, §9). */
+/** QEMU's half of a SynIC: SINT routes with a staging area, and the VMM's posts and signals (QEMU hw/hyperv/hyperv.c). */
 import { EAGAIN, EINVAL, ENXIO } from '../hv/errno.js'
 import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import { GSI_LIMIT } from '../hv/limits.js'
@@ -56,8 +56,10 @@ function routeOf(m: Machine, f: number, sint: number): QemuRoute {
 }
 
 function lowestFreeGsi(m: Machine): number {
+  const own = new Set<number>()
+  for (const route of m.qemuRoutes.values()) own.add(route.gsi)
   for (let gsi = FIRST_FREE_GSI; gsi < GSI_LIMIT; gsi++) {
-    if (!isRouted(m, gsi) && implicitRouteAt(m, gsi) === undefined) return gsi
+    if (!isRouted(m, gsi) && !own.has(gsi)) return gsi
   }
   return -1
 }
@@ -152,7 +154,7 @@ export function signalQemu(m: Machine, f: number, sint: number, flag: number): n
   return 0
 }
 
-/** System reset: devices drop their routes first; KVM's links from SINT to GSI stay (delivery.md §17). */
+/** System reset: devices drop their routes first; KVM's links from SINT to GSI stay. */
 export function dropRoutes(m: Machine): void {
   m.qemuRoutes.clear()
   m.bottomHalves.length = 0

@@ -1,4 +1,4 @@
-/** What follows an op before the next one: timers, the VMM's bottom halves, the scan (delivery.md §1). */
+/** What follows an op before the next one: timers, the VMM's bottom halves, the scan (KVM vcpu_enter_guest). */
 import { testBit } from '../hv/bits.js'
 import { endOfInterrupt } from './apic.js'
 import { EFFECT_EOI } from './effects.js'
@@ -7,7 +7,7 @@ import type { Machine } from './machine.js'
 import { scanRows } from './openvmm.js'
 import { MODEL_TLFS } from './profile.js'
 import { runBottomHalves } from './qemu.js'
-import { acknowledgeVector } from './sint.js'
+import { acknowledgeVector, notifyVector } from './sint.js'
 import { wakeSenders } from './split-delivery.js'
 import { processTimers } from './stimer.js'
 import { endOfVector } from './tlfs.js'
@@ -23,21 +23,22 @@ export function settle(m: Machine): void {
 }
 
 /** EOI: end the highest vector in service and tell the SynIC (KVM apic_set_eoi). Nothing in service: nothing. */
-export function endInterrupt(m: Machine, v: number): void {
+export function endInterrupt(m: Machine, v: number, accelerated = isAccelerated(m)): void {
   const vector = endOfInterrupt(m, v)
   if (vector < 0) return
   m.effects.push(EFFECT_EOI, m.vcpuId(v), vector)
-  endVector(m, v, vector)
-  if (m.nested) endVector(m, v + NESTED_FILE, vector)
+  endVector(m, v, vector, accelerated)
+  if (m.nested) endVector(m, v + NESTED_FILE, vector, accelerated)
 }
 
-function endVector(m: Machine, f: number, vector: number): void {
+function endVector(m: Machine, f: number, vector: number, accelerated: boolean): void {
   if (m.profile.kvm) {
-    if (testBit(m.w, f + VECTORS, vector) && !isAccelerated(m)) acknowledgeVector(m, f, vector)
+    if (testBit(m.w, f + VECTORS, vector) && !accelerated) acknowledgeVector(m, f, vector)
     return
   }
   if (m.profile.model === MODEL_TLFS) endOfVector(m, f, vector)
   if (m.splits.length > 0) wakeSenders(m, f, vector)
+  if (m.routed.length > 0) notifyVector(m, f, vector)
 }
 
 /** With active APICv an EOI exit does the I/O APIC's part alone (kvm_apic_set_eoi_accelerated). */

@@ -1,4 +1,4 @@
-/** SINT registers: writing, asserting, acknowledging (delivery.md §4, §5). */
+/** SINT registers: writing, asserting, acknowledging (KVM hyperv.c: synic_set_irq, kvm_hv_notify_acked_sint). */
 import { clearBit, setBit, testBit } from '../hv/bits.js'
 import { EINVAL, ENOENT } from '../hv/errno.js'
 import {
@@ -182,6 +182,14 @@ function acknowledge(m: Machine, f: number, sint: number): void {
   if (gsi >= 0) notifyGsi(m, gsi)
 }
 
+/** Outside KVM, where SINTs have no GSIs of their own, a routed one still hears of each EOI. */
+export function notifyVector(m: Machine, f: number, vector: number): void {
+  for (let sint = 0; sint < SINT_COUNT; sint++) {
+    const gsi = sintGsi(m, f, sint)
+    if (gsi >= 0 && (m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) === vector) notifyGsi(m, gsi)
+  }
+}
+
 /** GSI that hears of this SINT's acknowledgements, or -1. Stored as s16, two to a word. */
 export function sintGsi(m: Machine, f: number, sint: number): number {
   return (m.w[f + SINT_TO_GSI + (sint >> 1)] << ((sint & 1) === 0 ? 16 : 0)) >> 16
@@ -191,6 +199,8 @@ export function setSintGsi(m: Machine, f: number, sint: number, gsi: number): vo
   const at = f + SINT_TO_GSI + (sint >> 1)
   const shift = (sint & 1) << 4
   m.w[at] = (m.w[at] & ~(0xffff << shift)) | ((gsi & 0xffff) << shift)
+  // Elsewhere than on KVM the mask has another meaning.
+  if (!m.profile.kvm) return
   if (gsi < 0) m.w[f + SINT_MASKS] &= ~(1 << sint)
   else m.w[f + SINT_MASKS] |= 1 << sint
 }

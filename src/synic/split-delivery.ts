@@ -1,6 +1,6 @@
 /**
  * Host deliveries in three parts, for who explores orders: raise the pending flag, claim the slot, request the
- * interrupt. With `split_delivery` on, `message.post` only begins one; `host.step` takes the parts (contract §2).
+ * interrupt. With `split_delivery` on, `message.post` only begins one; `host.step` takes the parts.
  */
 import { EAGAIN, ENOENT } from '../hv/errno.js'
 import { SPLIT_DELIVERIES_MAX } from '../hv/limits.js'
@@ -45,7 +45,8 @@ export function acknowledgeSplit(m: Machine, f: number, sint: number): void {
 export function wakeSenders(m: Machine, f: number, vector: number): void {
   for (const split of m.splits) {
     const own = m.w[f + SINTS + 2 * split.sint] & SINT_VECTOR
-    if (split.f === f && (vector < 0 || own === vector)) acknowledgeSplit(m, f, split.sint)
+    const heard = split.f === f && (vector < 0 || own === vector)
+    if (heard && split.state === SPLIT_WAITING) split.state = SPLIT_READY
   }
 }
 
@@ -55,7 +56,8 @@ export function wakeSenders(m: Machine, f: number, vector: number): void {
  */
 export function stepSplit(m: Machine, part: number, v: number, sint: number): void {
   const split = m.splits.find(
-    (each) => (v < 0 || m.rowOfFile(each.f) === v) && (sint < 0 || each.sint === sint) && suits(each, part),
+    (each) =>
+      (v < 0 || m.rowOfFile(each.f) === v) && (sint === -1 || each.sint === sint) && suits(each, part),
   )
   if (split === undefined) return m.effects.fail(ENOENT)
   if (part === STEP_IRQ) {

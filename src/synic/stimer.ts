@@ -1,4 +1,4 @@
-/** The four synthetic timers of a vCPU: registers, start, expiry (registers.md §6, delivery.md §7). */
+/** The four synthetic timers of a vCPU: registers, start, expiry (KVM hyperv.c: stimer_*). */
 import { fromBigInt, highHalf, lowHalf, toBigInt, toNumber } from '../hv/bits.js'
 import { EDX_DIRECT_STIMER } from '../hv/cpuid.js'
 import { HVMSG_TIMER_EXPIRED, TIMER_PAYLOAD_BYTES } from '../hv/messages.js'
@@ -140,7 +140,7 @@ function setExpTime(m: Machine, t: number, time: number): void {
   m.w[t + EXP_TIME + 1] = highHalf(time)
 }
 
-/** Start an enabled timer with a count: compute its due time and arm it (delivery.md §7.1). */
+/** Start an enabled timer with a count: compute its due time and arm it (KVM stimer_start). */
 function start(m: Machine, v: number, i: number, dropped: boolean): void {
   const { w } = m
   const t = timerAt(v, i)
@@ -202,7 +202,7 @@ const timerMessage: Message = {
   at: 0,
 }
 
-/** The expiry message of a timer, as of now (registers.md §5.5). Used up before the next call. */
+/** The expiry message of a timer, as of now (TLFS HV_TIMER_MESSAGE_PAYLOAD). Used up before the next call. */
 export function expiryMessage(m: Machine, i: number, expLo: number, expHi: number): Message {
   payload[0] = i
   payload[1] = 0

@@ -1,11 +1,11 @@
-/** SCONTROL, SVERSION, SIEFP, SIMP, EOM, SIRBP and SINT0-15: read and write (registers.md §4). */
+/** SCONTROL, SVERSION, SIEFP, SIMP, EOM, SIRBP and SINT0-15: read and write (TLFS "SynIC Registers"; KVM synic_set_msr). */
 import { gpnOf } from '../hv/bits.js'
 import { HV_X64_MSR_SCONTROL, NESTED_MSR_OFFSET } from '../hv/msrs.js'
 import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_MASKED } from '../hv/registers.js'
 import { EFFECT_EOM, EFFECT_VIOLATION, VIOLATION_DISABLED_WRITE } from './effects.js'
 import { DONT_ZERO_PAGES, FILE_FLAGS, SCONTROL, SIEFP, SIMP, SINTS, SIRBP, SVERSION } from './layout.js'
 import type { Machine } from './machine.js'
-import { EVENT_PAGE, isBacked, MESSAGE_PAGE, remap, type SynicPage } from './pages.js'
+import { EVENT_PAGE, hasRoom, isBacked, MESSAGE_PAGE, remap, type SynicPage } from './pages.js'
 import { MODEL_OPENVMM, MODEL_TLFS } from './profile.js'
 import { acknowledgeAll, writeSint } from './sint.js'
 import { wakeSenders } from './split-delivery.js'
@@ -30,6 +30,7 @@ function hasSirbp(m: Machine, f: number): boolean {
  * KVM's order: not active and (guest, or value not 0) refuses; then the register's own rule (synic_set_msr).
  */
 export function writeSynic(m: Machine, f: number, r: number, lo: number, hi: number, host: boolean): boolean {
+  if (r === R_SIRBP && !hasSirbp(m, f)) return false
   if (r >= R_SINT0 || r <= R_SIRBP) {
     if (!m.isActive(f) && (!host || (lo | hi) !== 0)) return false
     if (m.auditsDisabledWrites && !host && !passesDisabledWrite(m, f, r, lo)) return false
@@ -53,7 +54,6 @@ export function writeSynic(m: Machine, f: number, r: number, lo: number, hi: num
       if (m.isActive(f)) endMessage(m, f)
       return true
     case R_SIRBP:
-      if (!hasSirbp(m, f)) return false
       store(m, f + SIRBP, lo, hi)
       return true
     default:
@@ -116,9 +116,14 @@ function writePage(
   const gpn = gpnOf(lo, hi)
   if (enabling && m.profile.kvm && (m.w[f + FILE_FLAGS] & DONT_ZERO_PAGES) === 0) {
     if (!isBacked(m, gpn)) return false
-    m.memory.bytes(m.memory.writableFrameAt(gpn)).fill(0)
+    // A page that nothing was ever written to is zero already.
+    if (m.memory.frameAt(gpn) !== 0) m.memory.bytes(m.memory.writableFrameAt(gpn)).fill(0)
   }
-  if (enabling && m.profile.enableChecksMemory && !isBacked(m, gpn)) return false
+  // OpenVMM does not tell who writes. The RAM underneath will take the overlay's bytes when it goes: hold it now.
+  if ((lo & PAGE_ENABLE) !== 0 && m.profile.enableChecksMemory) {
+    if (!isBacked(m, gpn) || !hasRoom(m, gpn)) return false
+    m.memory.writableFrameAt(gpn)
+  }
   store(m, f + (page === MESSAGE_PAGE ? SIMP : SIEFP), lo, hi)
   remap(m, f, page)
   if (!host) exit(m, f, r)

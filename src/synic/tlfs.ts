@@ -1,4 +1,4 @@
-/** The published specification's message queues and event flags (delivery.md §15, profile `tlfs`). */
+/** The published specification's message queues and event flags (TLFS "Inter-Partition Communication", profile `tlfs`). */
 import { highHalf, lowHalf, toNumber } from '../hv/bits.js'
 import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import {
@@ -150,7 +150,7 @@ export function signal(m: Machine, f: number, sint: number, flag: number): numbe
   return HV_SUCCESS
 }
 
-/** A SINT asserted as intercept: SINT0 gets a message that names it (registers.md §4.7, bit 19). */
+/** A SINT asserted as intercept: SINT0 gets a message that names it (SINT bit 19, Linux hvgdk_mini.h). */
 export function postSintIntercept(m: Machine, f: number, sint: number): number {
   if (buffersUsed(m, f, 0, OWNER_INTERCEPT) >= PORT_BUFFERS) return 0
   const message: Message = {
@@ -198,17 +198,20 @@ export function expireTlfs(m: Machine, v: number, i: number): boolean {
   const { w } = m
   const t = timerAt(v, i)
   const config = w[t + CONFIG]
-  const sint = stimerSint(config)
-  const buffered = ((w[v + FLAGS] >> (TIMER_QUEUED_SHIFT + i)) & 1) !== 0
-  if (!isSkipped(m, t)) {
-    if ((config & STIMER_DIRECT) !== 0) accept(m, v, stimerVector(config), directSource(FROM_TIMER, i))
-    else if (buffered) {
-      m.effects.push(EFFECT_DROPPED, m.vcpuId(v), m.sintWord(v, sint, FROM_TIMER), -HV_INSUFFICIENT_BUFFERS)
-    } else {
-      const message = expiryMessage(m, i, w[t + EXP_TIME], w[t + EXP_TIME + 1])
-      offer(m, v, sint, message, OWNER_TIMERS - i, FROM_TIMER)
-    }
-  }
+  const skipped = isSkipped(m, t)
   if ((config & STIMER_PERIODIC) === 0) w[t + CONFIG] = config & ~STIMER_ENABLE
-  return buffered
+  if (skipped) return false
+  // A message that waits from before CONFIG was rewritten does not hold a direct timer back.
+  if ((config & STIMER_DIRECT) !== 0) {
+    accept(m, v, stimerVector(config), directSource(FROM_TIMER, i))
+    return false
+  }
+  const sint = stimerSint(config)
+  if (((w[v + FLAGS] >> (TIMER_QUEUED_SHIFT + i)) & 1) !== 0) {
+    m.effects.push(EFFECT_DROPPED, m.vcpuId(v), m.sintWord(v, sint, FROM_TIMER), -HV_INSUFFICIENT_BUFFERS)
+    return true
+  }
+  const message = expiryMessage(m, i, w[t + EXP_TIME], w[t + EXP_TIME + 1])
+  offer(m, v, sint, message, OWNER_TIMERS - i, FROM_TIMER)
+  return false
 }

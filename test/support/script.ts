@@ -1,7 +1,8 @@
 /** Scripts for a test machine: ops with the results they must have, as plain data that a table can hold. */
-import { expect } from 'vitest'
+import { expect, it } from 'vitest'
 import type { Result } from '../../src/api/result.js'
 import type { SynicDump } from '../../src/synic/dump.js'
+import type { ProfileName } from '../../src/synic/profile.js'
 import { type MachineSetup, machine, type TestMachine, type WireInput } from './machine.js'
 
 export type Expected = { readonly [K in keyof Result]?: unknown }
@@ -32,6 +33,28 @@ export function play(test: TestMachine, steps: readonly Step[]): TestMachine {
 export function run(setup: MachineSetup, steps: readonly Step[]): TestMachine {
   return play(machine(setup), steps)
 }
+
+/** A rule with its reason, the machine it holds on (or several, by profile), and a script that shows it. */
+export type Scenario = readonly [
+  why: string,
+  on: ProfileName | readonly ProfileName[] | MachineSetup,
+  steps: readonly Step[],
+]
+
+/** One test for each scenario and profile. */
+export function scenarios(table: readonly Scenario[]): void {
+  const cases = table.flatMap(([why, on, steps]) => {
+    const setups =
+      typeof on === 'object' && 'profile' in on ? [on] : [on].flat().map((profile) => ({ profile }))
+    return setups.map((setup) => [`${setup.profile}: ${why}`, setup, steps] as const)
+  })
+  it.each(cases)('%s', (_name, setup, steps) => {
+    run(setup, steps)
+  })
+}
+
+export const KVM_PROFILES = ['kvm-synic', 'kvm-synic2', 'qemu'] as const
+export const EVERY_PROFILE = ['kvm-synic', 'kvm-synic2', 'qemu', 'openvmm', 'tlfs'] as const
 
 // What may become of an op.
 export const GP: Expected = { fault: 'gp' }

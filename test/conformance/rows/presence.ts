@@ -1,11 +1,10 @@
 /** Rows 1 to 26: presence and gating, SCONTROL, SVERSION, EOM. */
+import { expect } from 'vitest'
 import {
   acks,
   advance,
-  at,
   capability,
   completes,
-  dumps,
   empties,
   eom,
   fails,
@@ -15,7 +14,6 @@ import {
   hostReads,
   hostWrite,
   irq,
-  MASK_SINT2,
   NO_ACKS,
   ONE_SHOT,
   op,
@@ -160,7 +158,9 @@ const presence: readonly Row[] = [
   ),
   row(
     9,
-    on([...KVM, O], 'one SynIC a vCPU', [dumps({ active: true }), dumps({ nested: undefined })]),
+    on([...KVM, O], 'one SynIC a vCPU', [
+      op({ op: 'synic.dump', vcpu: 0 }, { dump: expect.not.objectContaining({ nested: expect.anything() }) }),
+    ]),
     on(
       T,
       'two independent files on a nested root',

@@ -1,4 +1,4 @@
-/** The form of a conformance row: what one row of docs/profiles.md says, and a script for each profile it names. */
+/** The form of a conformance row: a script for each profile that its row of docs/profiles.md names. */
 import type { ProfileName } from '../../../src/synic/profile.js'
 import type { MachineSetup } from '../../support/machine.js'
 import type { Step } from '../../support/script.js'
@@ -11,9 +11,9 @@ export const Q = 'qemu'
 export const O = 'openvmm'
 export const T = 'tlfs'
 export const KVM: readonly Column[] = [K1, K2, Q]
-export const ALL: readonly Column[] = COLUMNS
+export const ALL: readonly Column[] = [...COLUMNS]
 
-/** A machine made otherwise than the column alone says. `kvm` stands for a KVM before its capability is enabled. */
+/** A machine made otherwise than the column says. `kvm` is KVM before its capability is enabled. */
 export type CaseSetup = Partial<MachineSetup> & { readonly profile?: ProfileName }
 
 export interface RowCase {
@@ -22,6 +22,8 @@ export interface RowCase {
   readonly why: string
   readonly steps: readonly Step[]
   readonly setup: CaseSetup
+  /** Steps on the machine that this one is migrated to. */
+  readonly afterwards: readonly Step[]
 }
 
 export interface Row {
@@ -35,7 +37,17 @@ export function on(
   steps: readonly Step[],
   setup: CaseSetup = {},
 ): RowCase {
-  return { columns: typeof columns === 'string' ? [columns] : columns, why, steps, setup }
+  return { columns: typeof columns === 'string' ? [columns] : columns, why, steps, setup, afterwards: [] }
+}
+
+/** A case that goes on elsewhere: the machine is migrated between the two scripts. */
+export function migrated(
+  columns: Column | readonly Column[],
+  why: string,
+  steps: readonly Step[],
+  afterwards: readonly Step[],
+): RowCase {
+  return { ...on(columns, why, steps), afterwards }
 }
 
 export const row = (number: number | '101a', ...cases: readonly RowCase[]): Row => ({ row: number, cases })

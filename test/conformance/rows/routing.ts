@@ -1,0 +1,248 @@
+/** Rows 95 to 103: routing, reset, migration. */
+import {
+  acks,
+  advance,
+  completes,
+  eom,
+  fails,
+  HVMSG_TIMER,
+  irq,
+  MASK_SINT2,
+  NO_ACKS,
+  ONE_SHOT,
+  op,
+  PERIODIC,
+  payload,
+  post,
+  raise,
+  reads,
+  route,
+  SIEFP_GPA,
+  SIMP_GPA,
+  type Step,
+  sees,
+  setSlot,
+  signal,
+  slotFlags,
+  slotHas,
+  startTimer,
+  takes,
+  UP,
+  u32s,
+  write,
+} from '../../support/script.js'
+import { K1, K2, KVM, migrated, O, on, Q, type Row, row, T } from './row.js'
+
+const RESET_VCPU = op({ op: 'vcpu.reset', vcpu: 0 })
+const RESET_ALL = op({ op: 'partition.reset' })
+const twoGsis: readonly Step[] = [
+  ...UP,
+  route([
+    [40, 0, 2],
+    [41, 0, 2],
+  ]),
+]
+/** SIMP and SIEFP at one address. */
+const overlapping: readonly Step[] = [...UP, write('SIEFP', SIMP_GPA + 1)]
+
+export const routingRows: readonly Row[] = [
+  row(
+    95,
+    on([K1, K2], 'a GSI asserts the SINT it is routed to', [...UP, route([[40, 0, 2]]), raise(40, irq())]),
+    on(Q, 'each route gets a GSI of its own, 24 and up', [
+      ...UP,
+      post(2, 'delivered', irq()),
+      signal(3, 1),
+      eom(acks(24, 25)),
+      raise(24, irq()),
+      route([[24, 0, 2]], fails(-22)),
+    ]),
+  ),
+  row(
+    96,
+    on(KVM, 'a route to nowhere is accepted, its assertion is -EINVAL', [
+      ...UP,
+      route([
+        [40, 7, 2],
+        [41, 0, 16],
+        [42, 4294967295, 2],
+      ]),
+      raise(40, fails(-22)),
+      raise(41, fails(-22)),
+      raise(42, fails(-22)),
+    ]),
+    on(
+      [K1, K2],
+      'so is a route to a SynIC that is not active',
+      [route([[40, 0, 2]]), raise(40, fails(-22))],
+      {
+        profile: 'kvm',
+      },
+    ),
+  ),
+  row(
+    97,
+    on(KVM, 'two GSIs on one SINT: both assert, the higher hears', [
+      ...twoGsis,
+      raise(40, irq()),
+      raise(41, irq()),
+      eom(acks(41)),
+    ]),
+  ),
+  row(
+    98,
+    on(KVM, 'a removed route is still notified', [
+      ...twoGsis,
+      route([]),
+      raise(41, fails(-1)),
+      eom(acks(41)),
+    ]),
+  ),
+  row(
+    99,
+    on(Q, 'the writer of an irqfd does not learn that its edge was lost', [
+      ...UP,
+      MASK_SINT2,
+      post(2, 'delivered'),
+      signal(2, 9),
+    ]),
+  ),
+  row(
+    100,
+    on(
+      [K1, K2],
+      'a split irqchip refuses a resampler',
+      [
+        op({ op: 'irqfd.bind', gsi: 40, resample: true }, fails(-22)),
+        op({ op: 'irqfd.bind', gsi: 40 }),
+        ...UP,
+        route([[40, 0, 2]]),
+        raise(40, irq()),
+        eom(NO_ACKS),
+      ],
+      { options: { irqchip: 'split', implicit_irqfds: false } },
+    ),
+    on(
+      Q,
+      'with a split irqchip acknowledgements never reach the VMM',
+      [
+        ...UP,
+        post(2, 'delivered', irq()),
+        post(2, 'queued'),
+        completes(2),
+        eom(),
+        slotHas(2, 0),
+        post(2, 'busy', fails(-11)),
+      ],
+      { options: { irqchip: 'split' } },
+    ),
+  ),
+  row(
+    101,
+    on([K1, K2], 'a vCPU reset leaves the SynIC and resets the APIC', [
+      ...UP,
+      ...startTimer(ONE_SHOT, 100),
+      post(2, 'delivered', irq()),
+      RESET_VCPU,
+      takes(-1),
+      reads('SINT2', 0xf3),
+      reads('SIMP', 0x1001),
+      slotHas(2, 1),
+      reads('STIMER0_CONFIG', ONE_SHOT),
+      RESET_ALL,
+      reads('SINT2', 0xf3),
+      completes(2),
+      advance(100, irq()),
+    ]),
+    on(Q, 'a system reset alone resets it', [
+      ...UP,
+      ...startTimer(ONE_SHOT, 100),
+      RESET_VCPU,
+      reads('SINT2', 0xf3),
+      RESET_ALL,
+      reads('SCONTROL', 0),
+      reads('SINT2', 0x10000),
+      reads('SIMP', 0),
+      reads('STIMER0_CONFIG', 0),
+      reads('STIMER0_COUNT', 0),
+      advance(100),
+    ]),
+    on([O, T], 'a vCPU reset resets the SynIC', [
+      ...UP,
+      post(2, 'delivered', irq()),
+      post(2, 'queued'),
+      ...startTimer(ONE_SHOT, 100),
+      RESET_VCPU,
+      reads('SINT2', 0x10000),
+      reads('SIMP', 0),
+      reads('SIEFP', 0),
+      reads('STIMER0_CONFIG', 0),
+      takes(-1),
+      advance(100),
+      ...UP,
+      eom(),
+      slotHas(2, 0),
+    ]),
+    on(O, 'SCONTROL comes back as 1', [write('SCONTROL', 0), RESET_VCPU, reads('SCONTROL', 1)]),
+    on(T, 'SCONTROL comes back as 0', [write('SCONTROL', 1), RESET_VCPU, reads('SCONTROL', 0)]),
+  ),
+  row(
+    '101a',
+    on([K1, K2], 'two pages at one address are the same RAM', [
+      ...overlapping,
+      signal(2, 9, irq()),
+      sees(SIMP_GPA + 512, '00020000'),
+      post(2, 'busy', fails(-11)),
+    ]),
+    on([Q, O, T], 'the newest of two overlays is seen, the other kept', [
+      ...overlapping,
+      post(2, 'delivered', irq()),
+      signal(2, 9, irq()),
+      slotHas(2, 0x200),
+      write('SIEFP', SIEFP_GPA),
+      slotHas(2, 1),
+    ]),
+  ),
+  row(
+    102,
+    migrated(
+      KVM,
+      'a timer that waits fires again and waits again',
+      [...UP, setSlot(2, 9), ...startTimer(ONE_SHOT, 100), advance(130)],
+      [
+        slotHas(2, 9),
+        slotFlags(2, '01'),
+        completes(2, irq()),
+        slotHas(2, HVMSG_TIMER),
+        reads('STIMER0_CONFIG', 0x20000),
+      ],
+    ),
+    migrated(
+      Q,
+      'a staged message is forgotten; its device sends it again',
+      [...UP, post(2, 'delivered', irq()), post(2, 'queued', {}, 5)],
+      [slotHas(2, 1), post(2, 'queued', {}, 5), completes(2, irq()), slotHas(2, 5)],
+    ),
+    migrated(
+      [O, T],
+      'queues travel',
+      [...UP, post(2, 'delivered', irq()), post(2, 'queued', {}, 5)],
+      [slotHas(2, 1), completes(2, irq()), slotHas(2, 5)],
+    ),
+  ),
+  row(
+    103,
+    migrated(
+      KVM,
+      'the phase begins anew',
+      [...UP, ...startTimer(PERIODIC, 100), advance(130, irq()), completes(2)],
+      [advance(99), advance(1, irq()), payload(2, u32s(0, 0, 230, 0, 230, 0))],
+    ),
+    migrated(
+      [O, T],
+      'the phase goes on',
+      [...UP, ...startTimer(PERIODIC, 100), advance(130, irq()), completes(2)],
+      [advance(69), advance(1, irq()), payload(2, u32s(0, 0, 200, 0, 200, 0))],
+    ),
+  ),
+]

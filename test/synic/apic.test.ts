@@ -1,0 +1,113 @@
+/** The local APIC: priorities, taking, ending, disabling. */
+
+import { describe } from 'vitest'
+import {
+  apic,
+  dumps,
+  EVERY_PROFILE,
+  eoi,
+  hostWrite,
+  irq,
+  KVM_PROFILES,
+  NO_ACKS,
+  op,
+  raise,
+  reads,
+  route,
+  type Step,
+  scenarios,
+  signal,
+  takes,
+  UP,
+  write,
+} from '../support/script.js'
+
+const GSIS: readonly Step[] = [
+  ...UP,
+  write('SINT3', 0x31),
+  write('SINT4', 0x3a),
+  write('SINT5', 0x42),
+  route([
+    [31, 0, 3],
+    [32, 0, 4],
+    [42, 0, 5],
+    [43, 0, 2],
+  ]),
+]
+const tpr = (value: number) => op({ op: 'apic.tpr', vcpu: 0, value })
+
+describe('apic', () =>
+  scenarios([
+    [
+      'the highest vector is taken first',
+      KVM_PROFILES,
+      [
+        ...GSIS,
+        raise(31, irq(0x31)),
+        raise(42, irq(0x42)),
+        dumps({ irr: [0x31, 0x42] }),
+        takes(0x42),
+        takes(-1),
+        dumps({ irr: [0x31], isr: [0x42] }),
+        eoi(),
+        takes(0x31),
+      ],
+    ],
+    [
+      'a higher class interrupts a lower, its own does not',
+      KVM_PROFILES,
+      [
+        ...GSIS,
+        raise(31, irq(0x31)),
+        takes(0x31),
+        raise(32, irq(0x3a)),
+        takes(-1),
+        raise(42, irq(0x42)),
+        takes(0x42),
+        eoi(),
+        takes(-1),
+        eoi(),
+        takes(0x3a),
+      ],
+    ],
+    [
+      'TPR holds classes back',
+      KVM_PROFILES,
+      [...GSIS, tpr(0x30), reads('TPR', 0x30), raise(31, irq(0x31)), takes(-1), tpr(0x2f), takes(0x31)],
+    ],
+    [
+      'vectors below 16 rest in IRR for ever on KVM',
+      KVM_PROFILES,
+      [...GSIS, hostWrite('SINT2', 9), raise(43, irq(9)), dumps({ irr: [9] }), takes(-1)],
+    ],
+    ['EOI with nothing in service does nothing', EVERY_PROFILE, [...UP, eoi(NO_ACKS)]],
+    [
+      'a disabled APIC keeps what was requested',
+      KVM_PROFILES,
+      [...GSIS, raise(31, irq(0x31)), apic(false), raise(42), apic(true), takes(0x31), eoi(), takes(-1)],
+    ],
+    [
+      'it may start disabled',
+      { profile: 'kvm-synic', options: { apic_enabled_at_reset: false } },
+      [...GSIS, raise(31), apic(true), raise(31, irq(0x31)), op({ op: 'vcpu.reset', vcpu: 0 }), raise(31)],
+    ],
+    [
+      'reset drops what is requested and in service',
+      KVM_PROFILES,
+      [
+        ...GSIS,
+        raise(31, irq(0x31)),
+        raise(42, irq(0x42)),
+        takes(0x42),
+        tpr(0x50),
+        op({ op: 'vcpu.reset', vcpu: 0 }),
+        dumps({ irr: [], isr: [] }),
+        reads('TPR', 0),
+      ],
+    ],
+    [
+      'without accelerated EOI, apicv or not, OpenVMM ends interrupts alike',
+      { profile: 'openvmm', options: { apicv: true } },
+      [...UP, signal(2, 1, irq()), takes(0xf3), eoi(), dumps({ isr: [] })],
+    ],
+  ]))

@@ -109,7 +109,9 @@ function timerMessage(profile: ProfileName): Row {
   return { what: `${profile}: timer expiry cycle (message)`, unit: 'ns', ...each }
 }
 
-/** Every cycle of one profile. Profiles run in processes of their own, so that none warms up another's code. */
+/**
+ * Every cycle of one profile. Profiles run in processes of their own, so that none warms up another's code.
+ */
 export function coreRows(profile: ProfileName): Row[] {
   const store = summary(rounds(ITERATIONS, slabStore))
   const rows: Row[] = [

@@ -8,7 +8,7 @@ import { createLogger } from './telemetry/logger.js'
 import { createMetrics } from './telemetry/metrics.js'
 
 /** Time between failing readiness and refusing connections, so that a load balancer notices. */
-const NOTICE_MS = 100
+const NOTICE_MS = 500
 
 /** Starts the server; resolves once it listens, with its address. It closes on SIGTERM and SIGINT. */
 export async function startServer(config: Config): Promise<string> {
@@ -25,7 +25,7 @@ export async function startServer(config: Config): Promise<string> {
   const health = new Health()
   const limits = { bodyBytes: config.maxBodyBytes, requestsPerSecond: config.maxRate }
   const app = await buildApp({ service, metrics, health, logger, limits })
-  closeWithGrace({ delay: config.drainSeconds * 1000, logger }, async ({ err, signal }) => {
+  closeWithGrace({ delay: config.drainSeconds * 1000 + NOTICE_MS, logger }, async ({ err, signal }) => {
     if (err !== undefined) logger.fatal({ err }, 'unexpected error')
     logger.info({ signal }, 'draining')
     health.drain()

@@ -1,5 +1,5 @@
 /** Every Prometheus series. The engine counts in plain arrays; they are read when somebody scrapes. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import {
   INTERRUPT_KINDS,
   INVARIANTS,
@@ -12,6 +12,7 @@ import {
   STAGES,
 } from '../engine/meter.js'
 import type { Service } from '../engine/service.js'
+import { Buckets, ReadHistogram, type Series } from './histogram.js'
 
 export interface Metrics {
   readonly registry: Registry
@@ -86,45 +87,53 @@ function registerCounters(registry: Registry, meter: Meter): void {
   })
 }
 
-const LATENCY = {
-  name: 'synicd_delivery_latency_seconds',
-  help: 'Time from post to slot, slot to socket, interrupt to its taking, slot filled to slot freed',
-} as const
-
-/** The delivery histogram: prom-client asks for values, and they come from the meter; counts are cumulative. */
-class LatencyHistogram extends Histogram<'stage' | 'kind'> {
-  constructor(
-    registry: Registry,
-    private readonly meter: Meter,
-  ) {
-    super({ ...LATENCY, labelNames: ['stage', 'kind'], buckets: [...LATENCY_BUCKETS], registers: [registry] })
+/** Delivery latencies come from the engine's meter. */
+function registerLatency(registry: Registry, meter: Meter): void {
+  const description = {
+    name: 'synicd_delivery_latency_seconds',
+    help: 'Time from post to slot, slot to socket, interrupt to its taking, slot filled to slot freed',
+    labelNames: ['stage', 'kind'],
+    buckets: LATENCY_BUCKETS,
   }
+  new ReadHistogram(registry, description, () =>
+    STAGES.flatMap((stage, s) =>
+      KINDS.map((kind, k) => ({ labels: { stage, kind }, ...meter.series(s, k) })),
+    ),
+  )
+}
 
-  override async get() {
-    return this.getForPromString()
-  }
+const HTTP_BUCKETS = [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 5]
 
-  /** The text writer asks by this name. */
-  async getForPromString() {
-    const values = STAGES.flatMap((stage, s) => KINDS.flatMap((kind, k) => this.#series(stage, s, kind, k)))
-    const metric = { ...LATENCY, type: 'histogram', aggregator: 'sum', values }
-    return metric as unknown as Awaited<ReturnType<Histogram<'stage' | 'kind'>['get']>>
+/** Requests by route pattern, then by method and status: two lookups by number or interned text. */
+function registerHttp(registry: Registry): Metrics['observeHttp'] {
+  const routes = new Map<string, Map<string, Map<number, Buckets>>>()
+  const description = {
+    name: 'http_request_duration_seconds',
+    help: 'Time from request to reply, by route pattern',
+    labelNames: ['method', 'route', 'status'],
+    buckets: HTTP_BUCKETS,
   }
+  new ReadHistogram(registry, description, () => {
+    const all: Series[] = []
+    for (const [route, methods] of routes) {
+      for (const [method, statuses] of methods) {
+        for (const [status, buckets] of statuses)
+          all.push(buckets.series({ method, route, status: `${status}` }))
+      }
+    }
+    return all
+  })
+  return (method, route, status, seconds) => {
+    const methods = routes.get(route) ?? added(routes, route, new Map<string, Map<number, Buckets>>())
+    const statuses = methods.get(method) ?? added(methods, method, new Map<number, Buckets>())
+    const buckets = statuses.get(status) ?? added(statuses, status, new Buckets(HTTP_BUCKETS))
+    buckets.observe(seconds)
+  }
+}
 
-  #series(stage: string, s: number, kind: string, k: number) {
-    const { counts, sum } = this.meter.series(s, k)
-    const labels = { stage, kind }
-    const bucketName = `${LATENCY.name}_bucket`
-    const buckets = counts.map((value, i) => {
-      const le = i < LATENCY_BUCKETS.length ? LATENCY_BUCKETS[i] : '+Inf'
-      return { metricName: bucketName, labels: { ...labels, le }, value }
-    })
-    return [
-      ...buckets,
-      { metricName: `${LATENCY.name}_sum`, labels, value: sum },
-      { metricName: `${LATENCY.name}_count`, labels, value: counts[counts.length - 1] },
-    ]
-  }
+function added<K, V>(map: Map<K, V>, key: K, value: V): V {
+  map.set(key, value)
+  return value
 }
 
 function registerGauges(registry: Registry, service: Service): void {
@@ -146,17 +155,7 @@ export function createMetrics(service: Service): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   registerCounters(registry, service.meter)
-  new LatencyHistogram(registry, service.meter)
+  registerLatency(registry, service.meter)
   registerGauges(registry, service)
-  const http = new Histogram({
-    name: 'http_request_duration_seconds',
-    help: 'Time from request to reply, by route pattern',
-    labelNames: ['method', 'route', 'status'],
-    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
-    registers: [registry],
-  })
-  return {
-    registry,
-    observeHttp: (method, route, status, seconds) => http.observe({ method, route, status }, seconds),
-  }
+  return { registry, observeHttp: registerHttp(registry) }
 }

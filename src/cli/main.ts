@@ -1,0 +1,25 @@
+#!/usr/bin/env node
+// The `synicd` command: one line a subcommand.
+import { replayCommand } from './commands/replay.js'
+import { serveCommand } from './commands/serve.js'
+import { type Register, runProgram } from './program.js'
+
+const COMMANDS: readonly Register[] = [serveCommand, replayCommand]
+
+// A reader that has seen enough (`| head`) is no error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    process.exit()
+  })
+}
+
+await runProgram(COMMANDS, process.argv.slice(2), {
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  // Not process.exit: a pipe may still hold part of the report.
+  exit: (status) => {
+    process.exitCode = status
+  },
+})

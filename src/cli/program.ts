@@ -1,0 +1,75 @@
+// The command line around the commands: help, version, one line for a mistake, exit status.
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { Command, CommanderError } from 'commander'
+import { ReplayInputError } from '../replay/input-error.js'
+import type { ProgressStream } from './progress.js'
+
+/** Where a command reads and writes, and how it ends; tests hand in their own. */
+export interface Terminal {
+  readonly stdin: Readable
+  readonly stdout: NodeJS.WritableStream
+  readonly stderr: ProgressStream
+  /** The status to end with, once everything is written. */
+  readonly exit: (status: number) => void
+}
+
+/** Makes one command. */
+export type Register = (terminal: Terminal) => Command
+
+/** Wrong usage, or input that cannot be used. */
+const STATUS_INPUT = 2
+/** A mistake of this program's own. */
+const STATUS_BUG = 70
+
+export async function runProgram(
+  registers: readonly Register[],
+  args: readonly string[],
+  terminal: Terminal,
+): Promise<void> {
+  const program = new Command('synicd')
+    .description("simulates Hyper-V partitions and their vCPUs' SynICs")
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  synicd serve\n  synicd replay partition.jsonl\n  synicd help replay',
+    )
+  for (const register of registers) program.addCommand(register(terminal))
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().showSuggestionAfterError(false)
+    command.configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+      outputError: (text, write) => write(`synicd: ${text.replace(/^error: /, '')}`),
+    })
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' })
+  } catch (error) {
+    terminal.exit(statusOf(error, terminal))
+  }
+}
+
+function statusOf(error: unknown, { stderr }: Terminal): number {
+  // What it had to say, commander has said.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : STATUS_INPUT
+  if (error instanceof ReplayInputError) {
+    stderr.write(`synicd: ${error.message}\n`)
+    return STATUS_INPUT
+  }
+  stderr.write(
+    `synicd: unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  )
+  return STATUS_BUG
+}
+
+/** package.json lies above both the sources and dist. */
+function version(): string {
+  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
+    const path = join(folder, 'package.json')
+    if (existsSync(path)) return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
+    if (dirname(folder) === folder) return 'unknown'
+  }
+}

@@ -1,0 +1,59 @@
+/** The README's tour is real: every command is run against a server, and must print what stands there. */
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+const ROOT = join(import.meta.dirname, '../..')
+const MAIN = join(ROOT, 'src/cli/main.ts')
+
+interface Step {
+  readonly command: string
+  readonly output: string
+}
+
+/** Commands and what follows them, of every `console` block. A command goes on while its quotes are open. */
+function tourOf(readme: string): Step[] {
+  const blocks = [...readme.matchAll(/^```console\n([\s\S]*?)^```/gm)].map(([, text]) => text)
+  return blocks.flatMap((block) => block.split(/^\$ /m).slice(1).map(stepOf))
+}
+
+function stepOf(text: string): Step {
+  const lines = text.trimEnd().split('\n')
+  let end = 1
+  while ((lines.slice(0, end).join('\n').split("'").length - 1) % 2 === 1) end++
+  return { command: lines.slice(0, end).join('\n'), output: lines.slice(end).join('\n') }
+}
+
+const steps = tourOf(readFileSync(join(ROOT, 'README.md'), 'utf8'))
+
+describe('the tour in the README', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'synicd-tour-'))
+  const server = spawn(process.execPath, ['--import', 'tsx', MAIN, 'serve', '--port', '0', '--json'])
+  let address = ''
+
+  beforeAll(async () => {
+    const [line] = (await once(server.stdout, 'data')) as [Buffer]
+    address = new URL(JSON.parse(line.toString()).address).host
+  })
+  afterAll(() => {
+    server.kill('SIGKILL')
+    rmSync(folder, { recursive: true })
+  })
+
+  it('has a tour', () => expect(steps.length).toBeGreaterThanOrEqual(8))
+
+  it.each(steps.map((step, i) => [i + 1, step] as const))('step %i', async (_i, { command, output }) => {
+    const here = command
+      .replaceAll('localhost:8440', address)
+      .replaceAll(
+        'npx synicd',
+        `${process.execPath} --import ${join(ROOT, 'node_modules/tsx/dist/loader.mjs')} ${MAIN}`,
+      )
+    const { stdout } = await promisify(execFile)('bash', ['-c', here], { cwd: folder })
+    expect(stdout.trim()).toBe(output.trim())
+  })
+})

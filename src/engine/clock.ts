@@ -24,7 +24,9 @@ export class RealtimeClock {
     for (const host of [...this.#timers.keys()]) this.remove(host)
   }
 
-  /** Node's timers fire up to a millisecond early, so a wake looks at the clock again and may wait once more. */
+  /**
+   * Node's timers fire up to a millisecond early, so a wake looks at the clock again and may wait once more.
+   */
   #arm(host: PartitionHost): void {
     clearTimeout(this.#timers.get(host))
     const wait = host.msUntilDue()

@@ -10,7 +10,9 @@ export const GSI_LIMIT = 4096
 export const CONNECTION_ID_MAX = 0xff_ffff
 /** Message buffers of one TLFS port. The host's own posts to one SINT draw on a pool of the same size. */
 export const PORT_BUFFERS = 16
-/** OpenVMM's queue behind a slot has no bound; here it has this one, and a post beyond it is refused as busy. */
+/**
+ * OpenVMM's queue behind a slot has no bound; here it has this one, and a post beyond it is refused as busy.
+ */
 export const SINT_QUEUE_MAX = 4096
 /** Host deliveries in progress with `split_delivery`. */
 export const SPLIT_DELIVERIES_MAX = 4096
@@ -28,7 +30,9 @@ export const NAME_LENGTH_MAX = 64
 export const CLAIMS_MAX = 256
 /** Bytes one `mem.read` or `mem.write` may move. */
 export const MEMORY_OP_BYTES_MAX = 65_536
-/** Entries accepted on the wire in one `gsi.route`: more than KVM takes, so that its own refusal can be seen. */
+/**
+ * Entries accepted on the wire in one `gsi.route`: more than KVM takes, so that its own refusal can be seen.
+ */
 export const ROUTE_ENTRIES_WIRE_MAX = 8192
 /** Pages of guest memory a partition may touch unless configured otherwise (1 GiB). */
 export const MEMORY_PAGES_DEFAULT = 262_144

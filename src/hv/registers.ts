@@ -1,4 +1,6 @@
-/** Bit fields of the SynIC and timer registers, low words unless said otherwise (TLFS; Linux hvgdk_mini.h). */
+/**
+ * Bit fields of the SynIC and timer registers, low words unless said otherwise (TLFS; Linux hvgdk_mini.h).
+ */
 
 export const SINT_COUNT = 16
 export const STIMER_COUNT = 4

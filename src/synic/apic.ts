@@ -75,7 +75,9 @@ export function resetApic(m: Machine, v: number, enabled: boolean): void {
   else m.w[v + FLAGS] &= ~APIC_ENABLED
 }
 
-/** OpenVMM: auto-EOI belongs to the request, and the last request of a vector wins (docs/profiles.md row 52). */
+/**
+ * OpenVMM: auto-EOI belongs to the request, and the last request of a vector wins (docs/profiles.md row 52).
+ */
 export function noteRequestedAutoEoi(m: Machine, v: number, vector: number, autoEoi: boolean): void {
   if (m.profile.model !== MODEL_OPENVMM) return
   const at = v + AUTO_EOI_VECTORS + (vector >> 5)

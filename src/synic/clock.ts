@@ -8,7 +8,9 @@ import type { Machine } from './machine.js'
 import { settle } from './settle.js'
 import { deadline, timerAt } from './stimer.js'
 
-/** `clock.advance`; 0 or a negative errno. More interrupts than the bound are refused before anything happens. */
+/**
+ * `clock.advance`; 0 or a negative errno. More interrupts than the bound are refused before anything happens.
+ */
 export function advance(m: Machine, ticks: number): number {
   const target = m.now + ticks
   if (target > REFERENCE_TIME_MAX) return EINVAL

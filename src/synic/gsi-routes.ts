@@ -79,7 +79,9 @@ export function isRouted(m: Machine, gsi: number): boolean {
   return gsi >= 0 && gsi < m.routed.length && m.routed[gsi] !== 0
 }
 
-/** One edge on a GSI. 1 accepted, 0 not accepted, or KVM's internal error, which an irqfd writer never sees. */
+/**
+ * One edge on a GSI. 1 accepted, 0 not accepted, or KVM's internal error, which an irqfd writer never sees.
+ */
 export function assertGsi(m: Machine, gsi: number): number {
   if (!m.options.implicit_irqfds && !m.irqfds.has(gsi)) return EBADF
   if (isRouted(m, gsi)) return setIrq(m, m.routes[2 * gsi], m.routes[2 * gsi + 1], FROM_GSI)

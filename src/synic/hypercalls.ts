@@ -1,4 +1,7 @@
-/** Hypercalls: the raw register ABI, and who answers HvPostMessage and HvSignalEvent (TLFS "Hypercall Interface"; KVM kvm_hv_hypercall). */
+/**
+ * Hypercalls: the raw register ABI, and who answers HvPostMessage and HvSignalEvent (TLFS "Hypercall
+ * Interface"; KVM kvm_hv_hypercall).
+ */
 import { gpnOf } from '../hv/bits.js'
 import { EBX_CONNECT_PORT, EBX_CREATE_PORT, EBX_POST_MESSAGES, EBX_SIGNAL_EVENTS } from '../hv/cpuid.js'
 import * as hc from '../hv/hypercalls.js'
@@ -56,7 +59,10 @@ function isHypercallReady(m: Machine): boolean {
   return identified && (m.profile.kvm || (m.shared[HYPERCALL] & PAGE_ENABLE) !== 0)
 }
 
-/** A slow signal that reaches the VMM carries the dereferenced value on Linux 6.1, with the fast bit still clear. */
+/**
+ * A slow signal that reaches the VMM carries the dereferenced value on Linux 6.1, with the fast bit still
+ * clear.
+ */
 function vmmInput(m: Machine, cLo: number, iLo: number, iHi: number): [number, number] {
   const slowSignal = (cLo & 0xffff) === hc.HVCALL_SIGNAL_EVENT && (cLo & hc.CONTROL_FAST) === 0
   const words = slowSignal ? readWords(m, iLo, iHi, 2) : undefined
@@ -171,7 +177,9 @@ function signalCall(m: Machine, v: number, fast: boolean, iLo: number, iHi: numb
   return answerOfQemu(m, fast, lo, hi)
 }
 
-/** QEMU when the kernel asks (hyperv_hcall_signal_event): with eventfds in the kernel its own list is empty. */
+/**
+ * QEMU when the kernel asks (hyperv_hcall_signal_event): with eventfds in the kernel its own list is empty.
+ */
 function answerOfQemu(m: Machine, fast: boolean, lo: number, hi: number): number {
   let [low, high] = [lo, hi]
   if (!fast && m.options.compat_bugs) {
@@ -343,7 +351,8 @@ function postToOpenvmm(
   if (row < 0) return hc.HV_INSUFFICIENT_BUFFERS
   if (bytes > PAYLOAD_BYTES_MAX) return hc.HV_INVALID_PARAMETER
   postOpenvmm(m, row, port.sint, messageOf(type, bytes, 0, words, at))
-  // The port's handler takes the message; that its SINT is masked and drops it never comes back to the sender.
+  // The port's handler takes the message; that its SINT is masked and drops it never comes back to the
+  // sender.
   return m.effects.delivery === BUSY ? hc.HV_INSUFFICIENT_BUFFERS : hc.HV_SUCCESS
 }
 

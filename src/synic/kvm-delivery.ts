@@ -13,7 +13,8 @@ import { MODEL_QEMU } from './profile.js'
 import { assertSint } from './sint.js'
 
 /**
- * KVM synic_deliver_msg: one attempt, in the vCPU's own thread. Returns 0 or a negative errno. With a masked SINT
+ * KVM synic_deliver_msg: one attempt, in the vCPU's own thread. Returns 0 or a negative errno. With a masked
+ * SINT
  * or a disabled APIC the message stands in the slot although an error is returned.
  * @param noRetry a busy slot counts as success and is not told that something waits (periodic timers)
  */
@@ -39,7 +40,9 @@ export function deliver(
   return accepted === 0 ? EFAULT : 0
 }
 
-/** KVM writes to a guest address and knows nothing of QEMU's overlays: what lies there receives the message. */
+/**
+ * KVM writes to a guest address and knows nothing of QEMU's overlays: what lies there receives the message.
+ */
 function kernelMessageFrame(m: Machine, f: number): number {
   if (m.profile.model !== MODEL_QEMU) return messageFrame(m, f)
   const gpn = gpnOf(m.w[f + SIMP], m.w[f + SIMP + 1])

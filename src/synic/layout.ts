@@ -16,7 +16,10 @@ export const SIRBP = 8
 export const SINTS = 10
 /** GSI notified when SINTn is acknowledged, 16 × s16, -1 for none (KVM sint_to_gsi). */
 export const SINT_TO_GSI = 42
-/** KVM's vec_bitmap and auto_eoi_bitmap, 256 bits each. OpenVMM's APIC keeps its last request per vector in the second. */
+/**
+ * KVM's vec_bitmap and auto_eoi_bitmap, 256 bits each. OpenVMM's APIC keeps its last request per vector in
+ * the second.
+ */
 export const VECTORS = 50
 export const AUTO_EOI_VECTORS = 58
 /** Frame with the content of the message and event-flags page, 0 while there is none. */
@@ -34,7 +37,10 @@ export const FILE_WORDS = 74
 export const ACTIVE = 1
 export const DONT_ZERO_PAGES = 2
 
-/** SINT_MASKS, low half: SINTs with a GSI to notify (KVM), or whose slot was seen empty (OpenVMM), or with a queue (TLFS). */
+/**
+ * SINT_MASKS, low half: SINTs with a GSI to notify (KVM), or whose slot was seen empty (OpenVMM), or with a
+ * queue (TLFS).
+ */
 export const LOW_MASK = 0xffff
 /** SINT_MASKS, high half: SINTs whose queue asks for the slot (OpenVMM `requested`). */
 export const REQUESTED_SHIFT = 16

@@ -136,7 +136,8 @@ function unmapPages(m: Machine, f: number): void {
 }
 
 /**
- * A root partition finds its pages provided. On a nested root the file below it may already be enabled: nobody
+ * A root partition finds its pages provided. On a nested root the file below it may already be enabled:
+ * nobody
  * enables it later (Linux MSHV v2 to v4), so that is the default here.
  */
 function provision(m: Machine, v: number): void {
@@ -163,7 +164,9 @@ export function resetVcpu(m: Machine, v: number): void {
   m.w[v + FLAGS] &= ~(HALTED | WAKE_TOKEN)
 }
 
-/** `partition.reset`: every vCPU, and under QEMU, OpenVMM and the TLFS the SynICs and shared registers too. */
+/**
+ * `partition.reset`: every vCPU, and under QEMU, OpenVMM and the TLFS the SynICs and shared registers too.
+ */
 export function resetPartition(m: Machine): void {
   const clears = m.profile.model === MODEL_QEMU || m.profile.vcpuResetClearsSynic
   if (m.profile.model === MODEL_QEMU) dropRoutes(m)

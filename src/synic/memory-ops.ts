@@ -62,7 +62,9 @@ export function memRead(m: Machine, lo: number, hi: number, bytes: number): void
   m.effects.setBytes(out)
 }
 
-/** `mem.write`: whole or not at all. Rings doorbells; a slot whose type becomes zero was freed by the guest. */
+/**
+ * `mem.write`: whole or not at all. Rings doorbells; a slot whose type becomes zero was freed by the guest.
+ */
 export function memWrite(
   m: Machine,
   lo: number,
@@ -163,7 +165,8 @@ export function memExchange(
 }
 
 /**
- * `message.complete`: the guest empties its slot, then reads the pending flag. Result `value` is the type it freed.
+ * `message.complete`: the guest empties its slot, then reads the pending flag. Result `value` is the type it
+ * freed.
  * @returns true if the flag was set, so that EOM follows
  */
 export function freeSlot(m: Machine, f: number, sint: number): boolean {

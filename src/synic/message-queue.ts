@@ -1,4 +1,7 @@
-/** Messages that wait behind a full slot: one FIFO per register file and SINT (TLFS "Message Buffers"; OpenVMM message_queues.rs). */
+/**
+ * Messages that wait behind a full slot: one FIFO per register file and SINT (TLFS "Message Buffers"; OpenVMM
+ * message_queues.rs).
+ */
 import type { Source } from './effects.js'
 import { LOW_MASK, SINT_MASKS } from './layout.js'
 import type { Machine } from './machine.js'

@@ -64,7 +64,9 @@ function eaxBit(msr: number): number {
   }
 }
 
-/** Offset of the register file an MSR number belongs to, with the number of its plain twin; -1 = no such file. */
+/**
+ * Offset of the register file an MSR number belongs to, with the number of its plain twin; -1 = no such file.
+ */
 function fileOffset(m: Machine, msr: number): number {
   if (msr < msrs.HV_X64_MSR_NESTED_SCONTROL) return 0
   // There is no nested SIRBP, and nothing between EOM and SINT0.
@@ -257,7 +259,10 @@ function writeVpAssist(m: Machine, v: number, lo: number, hi: number): boolean {
   return true
 }
 
-/** An IPI: fixed delivery mode, to one APIC id or by shorthand. Other delivery modes are stored and send nothing. */
+/**
+ * An IPI: fixed delivery mode, to one APIC id or by shorthand. Other delivery modes are stored and send
+ * nothing.
+ */
 function writeIcr(m: Machine, v: number, lo: number, hi: number): boolean {
   if ((lo & ICR_RESERVED) !== 0 || m.options.irqchip === 'none') return false
   setPlain(m, v, msrs.HV_X64_MSR_ICR, lo, hi)

@@ -2,7 +2,8 @@
  * The vocabulary of the whole house: ops as records of 32-bit words.
  *
  * Every record begins with four words: code, host bit and flags; length in words; actor's name id (0 = none);
- * vCPU. What follows is listed with each code. Word records travel unchanged from a binary stream or a journal
+ * vCPU. What follows is listed with each code. Word records travel unchanged from a binary stream or a
+ * journal
  * into the core; JSON becomes words in `src/api`.
  */
 

@@ -1,4 +1,7 @@
-/** OpenVMM's SynIC: queues, and a scan before the vCPU runs (OpenVMM hv1_emulator synic.rs, profile `openvmm`). */
+/**
+ * OpenVMM's SynIC: queues, and a scan before the vCPU runs (OpenVMM hv1_emulator synic.rs, profile
+ * `openvmm`).
+ */
 import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import { HV_INVALID_PARAMETER, HV_INVALID_SYNIC_STATE, HV_SUCCESS } from '../hv/hypercalls.js'
 import { SINT_QUEUE_MAX } from '../hv/limits.js'
@@ -117,7 +120,10 @@ function drain(m: Machine, v: number, sint: number): void {
   }
 }
 
-/** A due timer delivers unless its SINT is masked, proxied, full, or wanted by a VMM message (Timer::evaluate). */
+/**
+ * A due timer delivers unless its SINT is masked, proxied, full, or wanted by a VMM message
+ * (Timer::evaluate).
+ */
 function scanTimer(m: Machine, v: number, i: number, requested: number): void {
   const { w } = m
   const waits = 1 << (MSG_PENDING_SHIFT + i)

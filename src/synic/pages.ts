@@ -1,4 +1,7 @@
-/** The message and event-flags pages: guest RAM on KVM, overlay pages elsewhere (TLFS "SIM Page", "SIEF Page"). */
+/**
+ * The message and event-flags pages: guest RAM on KVM, overlay pages elsewhere (TLFS "SIM Page", "SIEF
+ * Page").
+ */
 import { gpnOf } from '../hv/bits.js'
 import { PAGE_ENABLE } from '../hv/registers.js'
 import { EVENT_FRAME, EVENT_MAP, MESSAGE_FRAME, MESSAGE_MAP, SIEFP, SIMP } from './layout.js'
@@ -22,7 +25,9 @@ export function isBacked(m: Machine, gpn: number): boolean {
   return gpn < m.config.gpaPages || (!m.options.pages_gpa_check && gpn < GPN_LIMIT)
 }
 
-/** May guest RAM take a write here? A partition touches so many pages and no more; beyond, there is no memory. */
+/**
+ * May guest RAM take a write here? A partition touches so many pages and no more; beyond, there is no memory.
+ */
 export function hasRoom(m: Machine, gpn: number): boolean {
   return m.memory.frameAt(gpn) !== 0 || m.memory.pageCount < m.config.memoryPagesMax
 }
@@ -132,7 +137,10 @@ function frameWord(key: number): number {
   return (key >> 1) + frameOf((key & 1) as SynicPage)
 }
 
-/** May the guest touch this page at all? QEMU's overlays are memory wherever they lie (docs/profiles.md row 29). */
+/**
+ * May the guest touch this page at all? QEMU's overlays are memory wherever they lie (docs/profiles.md row
+ * 29).
+ */
 export function isAccessible(m: Machine, gpn: number): boolean {
   if (isBacked(m, gpn)) return true
   return m.profile.model === MODEL_QEMU && m.synicPages.has(gpn)

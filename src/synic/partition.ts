@@ -1,4 +1,7 @@
-/** One simulated partition: `apply(op)`, the one door. A pure function of state and op; effects say what became. */
+/**
+ * One simulated partition: `apply(op)`, the one door. A pure function of state and op; effects say what
+ * became.
+ */
 import { toNumber } from '../hv/bits.js'
 import { EBUSY, EINVAL, ENOSYS } from '../hv/errno.js'
 import { NAMES_MAX } from '../hv/limits.js'
@@ -27,7 +30,10 @@ import { endMessage } from './synic-registers.js'
 /** What an op needs of its vCPU. */
 const NO_VCPU = 0
 const ANY_VCPU = 1
-/** While the partition is paused only these go on: the host's register and memory ops, and what is not a vCPU's. */
+/**
+ * While the partition is paused only these go on: the host's register and memory ops, and what is not a
+ * vCPU's.
+ */
 const PAUSED_NO = 2
 
 /** Per op code: does it name an existing vCPU, and is it refused while paused? */
@@ -92,7 +98,8 @@ export class Partition {
   }
 
   /**
-   * Applies the op record that begins at `at`, whole or not at all, and settles. The outcome stands in `effects`
+   * Applies the op record that begins at `at`, whole or not at all, and settles. The outcome stands in
+   * `effects`
    * until the next call. A vCPU that does not exist is answered with -EINVAL, like every bad index.
    */
   apply(words: Int32Array, at: number): void {

@@ -115,9 +115,14 @@ export interface Options {
   readonly implicit_irqfds: boolean
   /** Host posts stop after being accepted and go on by `host.step`. */
   readonly split_delivery: boolean
-  /** Kernel interrupt chip: none and split change what KVM accepts (kvm_set_irq_routing, kvm_irqfd_assign). */
+  /**
+   * Kernel interrupt chip: none and split change what KVM accepts (kvm_set_irq_routing, kvm_irqfd_assign).
+   */
   readonly irqchip: (typeof IRQCHIPS)[number]
-  /** Nested root: the non-nested SIMP, SIEFP and SCONTROL start enabled (Linux MSHV enables none of them there). */
+  /**
+   * Nested root: the non-nested SIMP, SIEFP and SCONTROL start enabled (Linux MSHV enables none of them
+   * there).
+   */
   readonly nested_root_l1_enabled: boolean
   /** CPUID leaf 0x40000003 as the guest sees it. */
   readonly cpuid: Privileges

@@ -1,4 +1,7 @@
-/** QEMU's half of a SynIC: SINT routes with a staging area, and the VMM's posts and signals (QEMU hw/hyperv/hyperv.c). */
+/**
+ * QEMU's half of a SynIC: SINT routes with a staging area, and the VMM's posts and signals (QEMU
+ * hw/hyperv/hyperv.c).
+ */
 import { EAGAIN, EINVAL, ENXIO } from '../hv/errno.js'
 import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import { GSI_LIMIT } from '../hv/limits.js'

@@ -1,4 +1,7 @@
-/** The whole state as one plain document, hidden state included, and back (delivery rules: "a snapshot is complete"). */
+/**
+ * The whole state as one plain document, hidden state included, and back (delivery rules: "a snapshot is
+ * complete").
+ */
 import { bitsSet, setBit } from '../hv/bits.js'
 import { GPA_PAGE_BYTES } from '../hv/limits.js'
 import { SINT_COUNT, STIMER_COUNT } from '../hv/registers.js'
@@ -49,8 +52,9 @@ function saveFile(m: Machine, f: number): saved.SavedFile {
     sint_masks: w[f + at.SINT_MASKS],
     flags: w[f + at.FILE_FLAGS],
     // On plain RAM the pages are part of guest memory.
-    message_page: ram ? null : saveFrame(m, w[f + at.MESSAGE_FRAME]),
-    event_page: ram ? null : saveFrame(m, w[f + at.EVENT_FRAME]),
+    // A page of zeros may or may not have a frame; nobody can tell, so the document does not either.
+    message_page: ram ? null : saveFrame(m, w[f + at.MESSAGE_FRAME]) || null,
+    event_page: ram ? null : saveFrame(m, w[f + at.EVENT_FRAME]) || null,
   }
 }
 

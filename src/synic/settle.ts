@@ -1,4 +1,6 @@
-/** What follows an op before the next one: timers, the VMM's bottom halves, the scan (KVM vcpu_enter_guest). */
+/**
+ * What follows an op before the next one: timers, the VMM's bottom halves, the scan (KVM vcpu_enter_guest).
+ */
 import { testBit } from '../hv/bits.js'
 import { endOfInterrupt } from './apic.js'
 import { EFFECT_EOI } from './effects.js'
@@ -22,7 +24,9 @@ export function settle(m: Machine): void {
   if (m.scanRows.length > 0) scanRows(m)
 }
 
-/** EOI: end the highest vector in service and tell the SynIC (KVM apic_set_eoi). Nothing in service: nothing. */
+/**
+ * EOI: end the highest vector in service and tell the SynIC (KVM apic_set_eoi). Nothing in service: nothing.
+ */
 export function endInterrupt(m: Machine, v: number, accelerated = isAccelerated(m)): void {
   const vector = endOfInterrupt(m, v)
   if (vector < 0) return

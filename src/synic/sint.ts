@@ -1,4 +1,6 @@
-/** SINT registers: writing, asserting, acknowledging (KVM hyperv.c: synic_set_irq, kvm_hv_notify_acked_sint). */
+/**
+ * SINT registers: writing, asserting, acknowledging (KVM hyperv.c: synic_set_irq, kvm_hv_notify_acked_sint).
+ */
 import { clearBit, setBit, testBit } from '../hv/bits.js'
 import { EINVAL, ENOENT } from '../hv/errno.js'
 import {
@@ -66,7 +68,8 @@ export function writeSint(
 }
 
 /**
- * KVM synic_update_vector: which vectors end with a SynIC acknowledgement, which without EOI at all. A SINT left
+ * KVM synic_update_vector: which vectors end with a SynIC acknowledgement, which without EOI at all. A SINT
+ * left
  * the vector or changed on it: look whether another one still has it.
  */
 function recomputeVector(m: Machine, f: number, vector: number): void {
@@ -95,7 +98,9 @@ function enterVector(m: Machine, f: number, lo: number): void {
     setAutoEoi(m, f, vector, true)
 }
 
-/** APICv is inhibited while any vCPU has an auto-EOI vector. OpenVMM decides auto-EOI at each request instead. */
+/**
+ * APICv is inhibited while any vCPU has an auto-EOI vector. OpenVMM decides auto-EOI at each request instead.
+ */
 function setAutoEoi(m: Machine, f: number, vector: number, auto: boolean): void {
   if (m.profile.model === MODEL_OPENVMM) return
   const was = usesAutoEoi(m, f)

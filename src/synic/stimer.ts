@@ -66,7 +66,9 @@ function markPending(m: Machine, v: number, i: number): void {
   m.listForTimers(v)
 }
 
-/** TLFS: SINT0 belongs to the hypervisor, and no message-mode timer is enabled on it, by CONFIG or by COUNT. */
+/**
+ * TLFS: SINT0 belongs to the hypervisor, and no message-mode timer is enabled on it, by CONFIG or by COUNT.
+ */
 function isForbidden(m: Machine, config: number): boolean {
   return m.profile.model === MODEL_TLFS && (config & STIMER_DIRECT) === 0 && stimerSint(config) === 0
 }
@@ -171,7 +173,8 @@ function start(m: Machine, v: number, i: number, dropped: boolean): void {
 }
 
 /**
- * A tick found its slot full. No guest acts before the horizon, so the slot stays full and every tick up to there
+ * A tick found its slot full. No guest acts before the horizon, so the slot stays full and every tick up to
+ * there
  * is dropped alike: go on to the first one behind it.
  */
 function leap(m: Machine, t: number, count: number): void {
@@ -294,7 +297,9 @@ function processTimersOf(m: Machine, v: number): void {
   if (m.profile.model === MODEL_OPENVMM) listForScan(m, v)
 }
 
-/** A deadline came: the timer is processed when its vCPU next enters the guest (KVM stimer_timer_callback). */
+/**
+ * A deadline came: the timer is processed when its vCPU next enters the guest (KVM stimer_timer_callback).
+ */
 export function deadline(m: Machine, timer: number): void {
   markPending(m, Math.floor(timer / 4) * m.stride, timer & 3)
 }

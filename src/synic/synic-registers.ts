@@ -1,4 +1,7 @@
-/** SCONTROL, SVERSION, SIEFP, SIMP, EOM, SIRBP and SINT0-15: read and write (TLFS "SynIC Registers"; KVM synic_set_msr). */
+/**
+ * SCONTROL, SVERSION, SIEFP, SIMP, EOM, SIRBP and SINT0-15: read and write (TLFS "SynIC Registers"; KVM
+ * synic_set_msr).
+ */
 import { gpnOf } from '../hv/bits.js'
 import { HV_X64_MSR_SCONTROL, NESTED_MSR_OFFSET } from '../hv/msrs.js'
 import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_MASKED } from '../hv/registers.js'
@@ -119,7 +122,8 @@ function writePage(
     // A page that nothing was ever written to is zero already.
     if (m.memory.frameAt(gpn) !== 0) m.memory.bytes(m.memory.writableFrameAt(gpn)).fill(0)
   }
-  // OpenVMM does not tell who writes. The RAM underneath will take the overlay's bytes when it goes: hold it now.
+  // OpenVMM does not tell who writes. The RAM underneath will take the overlay's bytes when it goes: hold it
+  // now.
   if ((lo & PAGE_ENABLE) !== 0 && m.profile.enableChecksMemory) {
     if (!isBacked(m, gpn) || !hasRoom(m, gpn)) return false
     m.memory.writableFrameAt(gpn)

@@ -1,4 +1,7 @@
-/** The published specification's message queues and event flags (TLFS "Inter-Partition Communication", profile `tlfs`). */
+/**
+ * The published specification's message queues and event flags (TLFS "Inter-Partition Communication", profile
+ * `tlfs`).
+ */
 import { highHalf, lowHalf, toNumber } from '../hv/bits.js'
 import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import {
@@ -75,7 +78,9 @@ function isOpen(m: Machine, f: number, sint: number): boolean {
   return !(masked && m.options.masked_blocks_messages)
 }
 
-/** Move the first queued message into the slot, if it is free. One succeeds at most: then the slot is full. */
+/**
+ * Move the first queued message into the slot, if it is free. One succeeds at most: then the slot is full.
+ */
 export function tryDeliver(m: Machine, f: number, sint: number): boolean {
   const message = front(m, f, sint)
   if (message === undefined || !isOpen(m, f, sint)) return false

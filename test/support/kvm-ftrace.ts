@@ -1,4 +1,7 @@
-/** What a KVM host's kernel would have printed while a golden trace was made: its events, in the kernel's order. */
+/**
+ * What a KVM host's kernel would have printed while a golden trace was made: its events, in the kernel's
+ * order.
+ */
 import * as msrs from '../../src/hv/msrs.js'
 import { stimerSint, stimerVector } from '../../src/hv/registers.js'
 import type { SynicDump, TimerDump } from '../../src/synic/dump.js'
@@ -93,9 +96,13 @@ export class KvmTrace {
     if (!active && (!host || value !== 0n)) return
     const by = `host ${host ? 1 : 0}`
     if (isSynic(msr)) {
-      this.#print(`kvm_hv_synic_set_msr: vcpu_id ${vcpu} msr 0x${msr.toString(16)} data 0x${digits(value)} ${by}`, vcpu)
+      this.#print(
+        `kvm_hv_synic_set_msr: vcpu_id ${vcpu} msr 0x${msr.toString(16)} data 0x${digits(value)} ${by}`,
+        vcpu,
+      )
       if (msr !== msrs.HV_X64_MSR_EOM || !active) return
-      for (let sint = 0; sint < 16; sint++) this.#print(`kvm_hv_notify_acked_sint: vcpu_id ${vcpu} sint ${sint}`, vcpu)
+      for (let sint = 0; sint < 16; sint++)
+        this.#print(`kvm_hv_notify_acked_sint: vcpu_id ${vcpu} sint ${sint}`, vcpu)
       return
     }
     const timer = (msr - msrs.HV_X64_MSR_STIMER0_CONFIG) >> 1
@@ -130,7 +137,9 @@ export class KvmTrace {
     for (;;) {
       const due = [...this.#timers].flatMap(([vcpu, timers]) =>
         timers.flatMap(({ config, exp, waits }, timer) =>
-          (config & 1) !== 0 && exp !== 0n && !waits && exp <= BigInt(end) ? [{ vcpu, timer, exp: Number(exp) }] : [],
+          (config & 1) !== 0 && !waits && exp > BigInt(this.#m.partition.now) && exp <= BigInt(end)
+            ? [{ vcpu, timer, exp: Number(exp) }]
+            : [],
         ),
       )
       const next = Math.min(end, ...due.map(({ exp }) => exp))
@@ -150,7 +159,10 @@ export class KvmTrace {
       const before = this.#timers.get(vcpu) ?? []
       const after = state.stimers.map(timerIn)
       after.forEach((timer, i) => {
-        const isWritten = written?.vcpu === vcpu && isTimer(written.msr) && (written.msr - msrs.HV_X64_MSR_STIMER0_CONFIG) >> 1 === i
+        const isWritten =
+          written?.vcpu === vcpu &&
+          isTimer(written.msr) &&
+          (written.msr - msrs.HV_X64_MSR_STIMER0_CONFIG) >> 1 === i
         this.#entry({ vcpu, i, state, irqs }, before[i], timer, isWritten)
       })
       this.#timers.set(vcpu, after)
@@ -176,7 +188,8 @@ export class KvmTrace {
       if (raised >= 0 && !after.waits) {
         irqs.splice(raised, 1)
         this.#print(`kvm_apic_accept_irq: apicid ${vcpu.toString(16)} vec ${vector} (Fixed|edge)`, vcpu)
-        if (!direct) this.#print(`kvm_hv_synic_set_irq: vcpu_id ${vcpu} sint ${sint} vector ${vector} ret 1`, vcpu)
+        if (!direct)
+          this.#print(`kvm_hv_synic_set_irq: vcpu_id ${vcpu} sint ${sint} vector ${vector} ret 1`, vcpu)
       }
       const result = after.waits ? this.#failure(state, sint) : 0
       const how = `direct ${direct ? 1 : 0} send result ${result}`
@@ -188,7 +201,11 @@ export class KvmTrace {
     if (periodic) {
       const times = `time_now ${now} exp_time ${after.exp}`
       this.#print(`kvm_hv_stimer_start_periodic: vcpu_id ${vcpu} timer ${i} ${times}`, vcpu)
-    } else this.#print(`kvm_hv_stimer_start_one_shot: vcpu_id ${vcpu} timer ${i} time_now ${now} count ${after.exp}`, vcpu)
+    } else
+      this.#print(
+        `kvm_hv_stimer_start_one_shot: vcpu_id ${vcpu} timer ${i} time_now ${now} count ${after.exp}`,
+        vcpu,
+      )
   }
 
   #failure(state: SynicDump, sint: number): number {

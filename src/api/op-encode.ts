@@ -12,39 +12,30 @@ import {
   CLAIM_RULE,
   DOORBELL_BYTES,
   EXCHANGE_BYTES,
-  hexRule,
   LEN_RULE,
-  MESSAGE_TYPE_RULE,
   OP_FIELDS,
   PORT_TYPES,
   parseClaim,
   TICKS_RULE,
 } from './op.js'
 import {
-  bytesOfHex,
-  HEX_PATTERN,
-  halves,
-  MSR_RULE,
-  NAME_PATTERN,
-  NAME_RULE,
-  parseMsr,
-  parseU64,
-  U32_MAX,
-  U32_RULE,
-  U64_RULE,
-} from './wire.js'
+  flag,
+  integer,
+  type Json,
+  messageType,
+  msr,
+  nameId,
+  OpInputError,
+  oneOf,
+  present,
+  putHex,
+  putOptionalHex,
+  putOptionalU64,
+  putU64,
+  u32,
+} from './op-fields.js'
+import { halves, parseU64, U32_MAX, U32_RULE } from './wire.js'
 
-/** A field that breaks its rule. `path` is relative to the op: `vcpu`, `entries/3/gsi`. */
-export class OpInputError extends Error {
-  constructor(
-    readonly path: string,
-    readonly rule: string,
-  ) {
-    super(`${path}: must be ${rule}`)
-  }
-}
-
-type Json = Record<string, unknown>
 /** Writes the arguments of one op. Returns how many optional fields of its own were present. */
 type Encode = (op: Json, w: o.OpWriter, context: Context) => number
 
@@ -53,77 +44,6 @@ interface Context {
   actor: number
   names: NameTable
 }
-
-function u32(op: Json, field: string): number {
-  const value = op[field]
-  if (typeof value === 'number' && value >= 0 && value <= U32_MAX && Number.isInteger(value)) return value | 0
-  throw new OpInputError(field, U32_RULE)
-}
-
-function integer(op: Json, field: string, max: number): number {
-  const value = op[field]
-  if (typeof value === 'number' && value >= 0 && value <= max && Number.isInteger(value)) return value
-  throw new OpInputError(field, `an integer from 0 to ${max}`)
-}
-
-function msr(op: Json): number {
-  const index = parseMsr(op.msr)
-  if (index === undefined) throw new OpInputError('msr', MSR_RULE)
-  return index | 0
-}
-
-function putU64(w: o.OpWriter, op: Json, field: string): void {
-  if (!parseU64(op[field])) throw new OpInputError(field, U64_RULE)
-  w.put(halves.lo).put(halves.hi)
-}
-
-function putOptionalU64(w: o.OpWriter, op: Json, field: string): number {
-  if (op[field] !== undefined) {
-    putU64(w, op, field)
-    return 1
-  }
-  w.put(0).put(0)
-  return 0
-}
-
-function messageType(op: Json): number {
-  if (!parseU64(op.type) || halves.hi !== 0) throw new OpInputError('type', MESSAGE_TYPE_RULE)
-  return halves.lo
-}
-
-function putHex(w: o.OpWriter, op: Json, max: number): void {
-  const { hex } = op
-  if (typeof hex !== 'string' || hex.length > 2 * max || !HEX_PATTERN.test(hex)) {
-    throw new OpInputError('hex', hexRule(max))
-  }
-  w.putBytes(bytesOfHex(hex))
-}
-
-const NO_BYTES = new Uint8Array(0)
-
-function putOptionalHex(w: o.OpWriter, op: Json, max: number): number {
-  if (op.hex !== undefined) {
-    putHex(w, op, max)
-    return 1
-  }
-  w.putBytes(NO_BYTES)
-  return 0
-}
-
-function oneOf(op: Json, field: string, choices: readonly (string | number)[]): number {
-  const index = choices.indexOf(op[field] as string | number)
-  if (index < 0) throw new OpInputError(field, `one of ${choices.join(', ')}`)
-  return index
-}
-
-/** An optional boolean as a flag bit. */
-function flag(op: Json, field: string, bit: number, fallback = false): number {
-  const value = op[field] ?? fallback
-  if (typeof value !== 'boolean' || op[field] === null) throw new OpInputError(field, 'true or false')
-  return value ? bit : 0
-}
-
-const present = (op: Json, field: string) => (op[field] === undefined ? 0 : 1)
 
 function begin(w: o.OpWriter, code: number, op: Json, c: Context, flags = 0): o.OpWriter {
   return w.begin(code, u32(op, 'vcpu'), c.host, c.actor, flags)
@@ -348,15 +268,6 @@ function putEntry(w: o.OpWriter, entry: unknown, i: number): void {
     }
     w.put(value | 0)
   }
-}
-
-/** The number of a name in the partition's table. */
-export function nameId(op: Json, field: string, names: NameTable): number {
-  const text = op[field]
-  if (typeof text !== 'string' || !NAME_PATTERN.test(text)) throw new OpInputError(field, NAME_RULE)
-  const id = names.intern(text)
-  if (id < 0) throw new OpInputError(field, `one of the ${names.max} names this partition can know`)
-  return id
 }
 
 interface Codec {

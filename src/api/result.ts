@@ -1,4 +1,4 @@
-/** Results on the wire: effects to JSON text, written directly, and the schema that describes it (contract §2). */
+/** Results on the wire: effects to JSON text, written directly, and the schema that describes it. */
 import { z } from 'zod'
 import { MSR_NAMES } from '../hv/msrs.js'
 import * as e from '../synic/effects.js'

@@ -1,4 +1,4 @@
-/** Values on the wire: u64 as "0x1f", MSRs by number or name, bytes as hex (contract §1). */
+/** Values on the wire: u64 as "0x1f", MSRs by number or name, bytes as hex. */
 import { z } from 'zod'
 import { NAME_LENGTH_MAX } from '../hv/limits.js'
 import { MSR_BY_NAME } from '../hv/msrs.js'
@@ -13,7 +13,7 @@ export const U32_MAX = 0xffff_ffff
 export const U64_RULE = 'a u64: "0x" and up to 16 significant hex digits, or an integer from 0 to 2^53-1'
 export const U32_RULE = 'an integer from 0 to 4294967295'
 export const MSR_RULE = 'an MSR: an index such as "0x40000083" below 2^32, or a name such as "SIMP"'
-export const NAME_RULE = `a name: 1 to ${NAME_LENGTH_MAX} letters, digits, "_", ".", ":" or "-", not beginning with a sign`
+export const NAME_RULE = `a name: up to ${NAME_LENGTH_MAX} letters, digits, "_", ".", ":", "-", no sign first`
 
 /** A u64 going out: lower-case, no leading zeros. */
 export const U64Out = z.string().regex(/^0x(?:0|[1-9a-f][0-9a-f]{0,15})$/)

@@ -1,4 +1,6 @@
-/** Client mistakes, by code. Routes turn each into a problem document; a guest outcome is never one of them. */
+/**
+ * Client mistakes, by code. Routes turn each into a problem document; a guest outcome is never one of them.
+ */
 
 export type ErrorCode =
   | 'partition-not-found'
@@ -14,6 +16,11 @@ export type ErrorCode =
   | 'log-truncated'
   | 'realtime-clock'
   | 'page-disabled'
+  | 'gpa-out-of-range'
+  | 'limit-memory'
+  | 'msr-not-found'
+  | 'reply-too-large'
+  | 'snapshot-too-large'
   | 'not-found'
   | 'idempotency-conflict'
 

@@ -34,14 +34,16 @@ export class Journal {
     readonly baseSeq: number,
     private readonly opsMax: number,
     private readonly bytesMax: number,
-  ) {}
+  ) {
+    this.#nextSeq = baseSeq + 1
+  }
 
   /** Seq of the oldest op still here; one past the newest if none is. */
   get firstSeq(): number {
     return this.#chunks[0]?.firstSeq ?? this.#nextSeq
   }
 
-  #nextSeq = 0
+  #nextSeq: number
 
   /** Records the op of `count` words at `at`, which got `seq`. */
   append(seq: number, words: Int32Array, at: number, count: number, result: string): void {

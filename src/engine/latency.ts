@@ -1,4 +1,6 @@
-/** When each message, flag and interrupt of one partition was last seen: feeds the meter's delivery latencies. */
+/**
+ * When each message, flag and interrupt of one partition was last seen: feeds the meter's delivery latencies.
+ */
 import * as e from '../synic/effects.js'
 import { OP_APIC_ACK, OP_HV_POST_MESSAGE, OP_MESSAGE_POST } from '../synic/op.js'
 import { type Meter, STAGE_ACK, STAGE_EOM, STAGE_SLOT } from './meter.js'
@@ -6,7 +8,10 @@ import { type Meter, STAGE_ACK, STAGE_EOM, STAGE_SLOT } from './meter.js'
 /** Per vCPU: sixteen SINTs of each of two files, then the four direct timers and one place for IPIs. */
 const PLACES = 37
 const FIRST_DIRECT = 32
-/** Columns of a place: when its slot was filled, by what; when its interrupt was raised, which vector, by what. */
+/**
+ * Columns of a place: when its slot was filled, by what; when its interrupt was raised, which vector, by
+ * what.
+ */
 const COLUMNS = 5
 const SLOT_TIME = 0
 const SLOT_KIND = 1

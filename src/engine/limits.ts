@@ -12,6 +12,13 @@ export interface ServiceLimits {
   /** Ops the log of one partition keeps, and the bytes of their results. */
   readonly logOpsMax: number
   readonly logBytesMax: number
+  /**
+   * Bytes that the results of one batch may come to: what `mem.read` and `synic.dump` ask for is known
+   * before.
+   */
+  readonly replyBytesMax: number
+  /** Pages of guest memory that one snapshot document may hold. */
+  readonly snapshotPagesMax: number
 }
 
 export const DEFAULT_LIMITS: ServiceLimits = {
@@ -21,4 +28,6 @@ export const DEFAULT_LIMITS: ServiceLimits = {
   opsPerBatchMax: 10_000,
   logOpsMax: 65_536,
   logBytesMax: 16 * 1024 * 1024,
+  replyBytesMax: 128 * 1024 * 1024,
+  snapshotPagesMax: 32_768,
 }

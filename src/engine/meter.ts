@@ -1,4 +1,7 @@
-/** Counts and latencies of all partitions, in plain arrays: a few nanoseconds an op, read when somebody scrapes. */
+/**
+ * Counts and latencies of all partitions, in plain arrays: a few nanoseconds an op, read when somebody
+ * scrapes.
+ */
 import * as e from '../synic/effects.js'
 import { OP_NAMES } from '../synic/op.js'
 

@@ -1,8 +1,10 @@
 /** One hosted partition: takes batches of wire ops, keeps its log, clock and labels, feeds the meter. */
-import { encodeOp, OpInputError } from '../api/op-encode.js'
+import { encodeOp } from '../api/op-encode.js'
+import { OpInputError } from '../api/op-fields.js'
 import { resultText } from '../api/result.js'
-import { highHalf, lowHalf } from '../hv/bits.js'
+import { fromBigInt, highHalf, lowHalf } from '../hv/bits.js'
 import { E2BIG } from '../hv/errno.js'
+import { MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
 import { type Effects, HAS_DELIVERY, QUEUED } from '../synic/effects.js'
 import * as o from '../synic/op.js'
 import { namesVcpu, type Partition } from '../synic/partition.js'
@@ -43,7 +45,12 @@ export interface BatchResult {
   readonly results: readonly string[]
 }
 
+const NONE_CREATED: ReadonlySet<number> = new Set()
 const TICKS_PER_MS = 10_000
+/**
+ * What a `synic.dump` is counted as; a mostly empty one is shorter, one of full pages three times as long.
+ */
+const DUMP_BYTES = 24 * 1024
 /** Slices one catch-up of a realtime clock may take when its timers fire too often for one op. */
 const CATCH_UP_SLICES = 64
 
@@ -59,8 +66,12 @@ export class PartitionHost {
   /** Reference time 0 in monotonic milliseconds, for `realtime`. */
   #epochMs: number
 
+  /**
+   * @param serial tells this partition from every other of this process, also from later ones of the same id
+   */
   constructor(
     readonly id: string,
+    readonly serial: number,
     readonly partition: Partition,
     readonly clock: ClockMode,
     private readonly env: HostEnvironment,
@@ -85,10 +96,31 @@ export class PartitionHost {
       const message = `at most ${opsPerBatchMax} ops, got ${ops.length}`
       throw new EngineError('too-many-ops', `A batch holds ${message}.`, [{ path: 'ops', message }])
     }
-    const starts = this.#encode(ops, options)
+    return this.#applyRecords(this.#encode(ops, options), options.stopOnFault === true)
+  }
+
+  /**
+   * `mem.write` ops for a run of bytes of any length, with nothing between them. The caller has looked that
+   * there is memory, so that all of them succeed.
+   */
+  writeMemory(gpa: bigint, bytes: Uint8Array, actor?: string): BatchResult {
+    const writer = this.env.scratch.batch
+    writer.clear()
+    const actorId = this.#actorId(actor)
+    const starts: number[] = []
+    for (let done = 0; done < bytes.length; done += MEMORY_OP_BYTES_MAX) {
+      starts.push(writer.length)
+      const { lo, hi } = fromBigInt(gpa + BigInt(done))
+      writer.begin(o.OP_MEM_WRITE, 0, false, actorId).put(lo).put(hi)
+      writer.putBytes(bytes.subarray(done, done + MEMORY_OP_BYTES_MAX)).end()
+    }
+    return this.#applyRecords(starts, false)
+  }
+
+  #applyRecords(starts: readonly number[], stopOnFault: boolean): BatchResult {
     this.catchUp()
     const seq = this.partition.seq + 1
-    const results = this.#applyAll(starts, options.stopOnFault === true)
+    const results = this.#applyAll(starts, stopOnFault)
     this.onSettled?.()
     return { seq, results }
   }
@@ -133,20 +165,22 @@ export class PartitionHost {
     const writer = this.env.scratch.batch
     writer.clear()
     const prefix = options.path === undefined ? 'ops/' : options.path
-    const actor = options.actor === undefined ? 0 : names.intern(options.actor)
-    if (actor < 0) throw new EngineError('invalid-op', `A partition knows at most ${names.max} names.`)
+    const actor = this.#actorId(options.actor)
     const starts = new Array<number>(ops.length)
-    const created = new Set<number>()
+    let created = NONE_CREATED
+    let replyBytes = 0
     for (let i = 0; i < ops.length; i++) {
       starts[i] = writer.length
       try {
         encodeOp(ops[i], writer, names, actor)
       } catch (error) {
         if (!(error instanceof OpInputError)) throw error
-        throw invalidOp(prefix === null ? error.path : `${prefix}${i}/${error.path}`, error.rule)
+        throw invalidOp(opPath(prefix, i, error.path), error.rule)
       }
-      this.#checkVcpu(starts[i], created, prefix === null ? 'vcpu' : `${prefix}${i}/vcpu`)
+      created = this.#checkVcpu(starts[i], created, prefix, i)
+      replyBytes += this.#replyBytes(starts[i], prefix, i)
     }
+    this.#checkReply(replyBytes)
     const left = this.env.vcpusLeft()
     if (created.size > left) {
       throw new EngineError(
@@ -157,13 +191,59 @@ export class PartitionHost {
     return starts
   }
 
-  /** The vCPU an op names must exist, or be created earlier in the batch. */
-  #checkVcpu(at: number, created: Set<number>, path: string): void {
+  #actorId(actor: string | undefined): number {
+    const { names } = this.partition
+    const id = actor === undefined ? 0 : names.intern(actor)
+    if (id < 0) throw new EngineError('invalid-op', `A partition knows at most ${names.max} names.`)
+    return id
+  }
+
+  /**
+   * Bytes the result of an op can come to, as far as that is much. Refuses to move a realtime clock by hand.
+   */
+  #replyBytes(at: number, prefix: string | null, i: number): number {
+    const { words } = this.env.scratch.batch
+    switch (words[at] & o.OP_CODE) {
+      case o.OP_MEM_READ:
+        return 2 * words[at + o.OP_ARGS + 2]
+      case o.OP_SYNIC_DUMP:
+        return DUMP_BYTES
+      case o.OP_CLOCK_ADVANCE: {
+        if (this.clock === 'virtual') return 0
+        const path = opPath(prefix, i, 'op')
+        throw new EngineError('realtime-clock', `The clock of partition ${this.id} follows the wall clock.`, [
+          { path, message: 'must not be clock.advance' },
+        ])
+      }
+      default:
+        return 0
+    }
+  }
+
+  #checkReply(bytes: number): void {
+    const { replyBytesMax } = this.env.limits
+    if (bytes <= replyBytesMax) return
+    const message = `must ask for at most ${replyBytesMax} bytes of results, not ${bytes}`
+    throw new EngineError('reply-too-large', `A batch ${message}.`, [{ path: 'ops', message }])
+  }
+
+  /** The vCPU an op names must exist, or be created earlier in the batch. Returns those created so far. */
+  #checkVcpu(
+    at: number,
+    created: ReadonlySet<number>,
+    prefix: string | null,
+    i: number,
+  ): ReadonlySet<number> {
     const { words } = this.env.scratch.batch
     const code = words[at] & o.OP_CODE
     const vcpu = words[at + o.OP_VCPU]
-    if (code === o.OP_VCPU_CREATE) created.add(vcpu)
-    if (!namesVcpu(code) || this.partition.hasVcpu(vcpu) || created.has(vcpu)) return
+    if (code === o.OP_VCPU_CREATE) {
+      // Few batches create vCPUs: the set is made when one does.
+      const more = created === NONE_CREATED ? new Set<number>() : (created as Set<number>)
+      return more.add(vcpu)
+    }
+    if (!namesVcpu(code) || this.partition.hasVcpu(vcpu) || created.has(vcpu)) return created
+    const path = opPath(prefix, i, 'vcpu')
     throw new EngineError('vcpu-not-found', `Partition ${this.id} has no vCPU ${vcpu >>> 0}.`, [
       { path, message: `no vCPU ${vcpu >>> 0} in this partition` },
     ])
@@ -201,6 +281,12 @@ export class PartitionHost {
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()
     return text
   }
+}
+
+/** Where a field of op `i` stands in what the client sent. */
+function opPath(prefix: string | null, i: number, field: string): string {
+  if (prefix === null) return field
+  return field === '' ? `${prefix}${i}` : `${prefix}${i}/${field}`
 }
 
 function invalidOp(path: string, rule: string): EngineError {

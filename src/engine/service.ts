@@ -28,6 +28,8 @@ export interface PartitionRequest {
 }
 
 const DEFAULT_GPA_PAGES = 0x10_0000
+/** Pages that registers of one vCPU may have made beyond what guest stores may touch. */
+const PAGES_BESIDES = 16
 
 export class Service {
   readonly meter = new Meter()
@@ -37,6 +39,7 @@ export class Service {
   readonly #env: HostEnvironment
   #vcpus = 0
   #nextId = 1
+  #nextSerial = 1
 
   /** @param now monotonic milliseconds; tests hand in their own */
   constructor(limits: Partial<ServiceLimits> = {}, now: () => number = () => performance.now()) {
@@ -72,8 +75,11 @@ export class Service {
     const partition = new Partition(config, new Machine(config, this.#env.scratch.effects))
     partition.machine.reserveRows(vcpus)
     const host = this.#host(id, partition, request.clock ?? 'virtual', request.labels)
-    const ops = Array.from({ length: vcpus }, (_, vcpu) => ({ op: 'vcpu.create', vcpu }))
-    const refused = host.applyBatch(ops).results.find((result) => result !== '{"ok":true}')
+    let refused: string | undefined
+    for (let vcpu = 0; vcpu < vcpus && refused === undefined; vcpu++) {
+      const result = host.applyOne({ op: 'vcpu.create', vcpu })
+      if (result !== '{"ok":true}') refused = result
+    }
     if (refused !== undefined) {
       this.#vcpus -= host.vcpuCount
       const rule = 'must leave room for three provisioned pages a vCPU'
@@ -91,6 +97,7 @@ export class Service {
     clock: ClockMode = 'virtual',
     labels?: Labels,
   ): PartitionHost {
+    this.#checkDocument(state)
     const freeId = this.#claimId(id)
     this.#checkRoom(state.vcpus.length)
     const host = this.#host(freeId, restorePartition(state, this.#env.scratch.effects), clock, labels)
@@ -103,13 +110,25 @@ export class Service {
     const freeId = this.#claimId(id)
     this.#checkRoom(source.vcpuCount)
     source.catchUp()
-    const host = this.#host(freeId, forkPartition(source.partition, this.#env.scratch.effects), source.clock, labels ?? source.labels)
+    const host = this.#host(
+      freeId,
+      forkPartition(source.partition, this.#env.scratch.effects),
+      source.clock,
+      labels ?? source.labels,
+    )
     this.#vcpus += host.vcpuCount
     return this.#add(host)
   }
 
+  /** @throws EngineError snapshot-too-large */
   snapshot(host: PartitionHost): SavedState {
     host.catchUp()
+    const { pageCount } = host.partition.machine.memory
+    const { snapshotPagesMax } = this.limits
+    if (pageCount > snapshotPagesMax) {
+      const detail = `Partition ${host.id} holds ${pageCount} pages; a document at most ${snapshotPagesMax}.`
+      throw new EngineError('snapshot-too-large', detail)
+    }
     return savePartition(host.partition)
   }
 
@@ -137,7 +156,7 @@ export class Service {
   }
 
   #host(id: string, partition: Partition, clock: ClockMode, labels?: Labels): PartitionHost {
-    const host = new PartitionHost(id, partition, clock, this.#env)
+    const host = new PartitionHost(id, this.#nextSerial++, partition, clock, this.#env)
     if (labels !== undefined) host.labels = labels
     return host
   }
@@ -146,6 +165,22 @@ export class Service {
     this.#hosts.set(host.id, host)
     this.#clock.add(host)
     return host
+  }
+
+  /** A document brings its own bound on memory, which may not go beyond this server's. */
+  #checkDocument(state: SavedState): void {
+    const { memoryPagesMax } = this.limits
+    const refuse = (path: string, rule: string) => {
+      const message = `must be ${rule}`
+      throw new EngineError('invalid-snapshot', `${path} ${message}.`, [
+        { path: `snapshot/${path}`, message },
+      ])
+    }
+    if (state.config.memory_pages_max > memoryPagesMax) {
+      refuse('config/memory_pages_max', `at most ${memoryPagesMax} on this server`)
+    }
+    const room = memoryPagesMax + PAGES_BESIDES * (state.vcpus.length + 1)
+    if (state.memory.length > room) refuse('memory', `at most ${room} pages on this server`)
   }
 
   #claimId(id: string | undefined): string {

@@ -1,4 +1,7 @@
-/** Histograms whose buckets are plain arrays, shown by prom-client: an observation costs nanoseconds, not a lookup. */
+/**
+ * Histograms whose buckets are plain arrays, shown by prom-client: an observation costs nanoseconds, not a
+ * lookup.
+ */
 import { Histogram, type Registry } from 'prom-client'
 
 /** One series as it is shown: cumulative counts, +Inf last, and the sum. */

@@ -38,7 +38,7 @@ describe('a batch', () => {
       'vcpu-not-found',
       'ops/0/vcpu',
     ],
-    ['an op that is no object', [write(1), null], 'invalid-op', 'ops/1/'],
+    ['an op that is no object', [write(1), null], 'invalid-op', 'ops/1'],
     ['an op nobody knows', [{ op: 'msr.wreck' }], 'invalid-op', 'ops/0/op'],
     ['a field the op does not have', [{ ...write(1), gsi: 3 }], 'invalid-op', 'ops/0/gsi'],
   ])('with %s changes nothing', (_why, ops, code, path) => {

@@ -1,5 +1,5 @@
 /** A whole service in this process, and shorthand for what most route tests do with it. */
-import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { FastifyInstance, HTTPMethods } from 'fastify'
 import { type AppLimits, buildApp } from '../../src/app.js'
 import type { ServiceLimits } from '../../src/engine/limits.js'
 import { Service } from '../../src/engine/service.js'
@@ -14,7 +14,7 @@ export class TestApp {
     readonly health: Health,
   ) {}
 
-  send(method: NonNullable<InjectOptions['method']>, url: string, request: Request = {}): Promise<Reply> {
+  send(method: HTTPMethods, url: string, request: Request = {}): Promise<Reply> {
     return send(this.app, method, url, request)
   }
 

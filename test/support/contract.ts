@@ -1,8 +1,8 @@
-/** In-process requests, each checked with its reply against openapi.yaml: what is not in the document fails the test. */
+/** In-process requests, checked with their replies against openapi.yaml: what is not in it fails the test. */
 import { readFileSync } from 'node:fs'
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormatsModule from 'ajv-formats'
-import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { FastifyInstance, HTTPMethods, InjectOptions } from 'fastify'
 import { parse } from 'yaml'
 
 type Json = Record<string, unknown>
@@ -26,15 +26,18 @@ interface DocumentOperation {
   readonly responses: Readonly<Record<string, Responses>>
 }
 
-const document = parse(
-  readFileSync(new URL('../../openapi.yaml', import.meta.url), 'utf8'),
-) as { paths: Record<string, Record<string, DocumentOperation>>; components: Json }
+const document = parse(readFileSync(new URL('../../openapi.yaml', import.meta.url), 'utf8')) as {
+  paths: Record<string, Record<string, DocumentOperation>>
+  components: Json
+}
 
 const addFormats = addFormatsModule.default
 const ajv = new Ajv2020({ strict: false, allErrors: false, discriminator: true })
 addFormats(ajv)
 // ajv knows `discriminator`, but not its `mapping`.
-const checkable = JSON.parse(JSON.stringify(document), (key, value) => (key === 'mapping' ? undefined : value))
+const checkable = JSON.parse(JSON.stringify(document), (key, value) =>
+  key === 'mapping' ? undefined : value,
+)
 ajv.addSchema({ ...checkable, $id: 'openapi' })
 
 const validators = new Map<string, ValidateFunction>()
@@ -97,7 +100,11 @@ function checkParameters(found: Found, query: URLSearchParams, headers: Json): s
     const where = `${parameter.in} ${name}`
     if (parameter.in === 'query') known.add(name)
     const given =
-      parameter.in === 'path' ? found.params[name] : parameter.in === 'query' ? query.get(name) : headers[name]
+      parameter.in === 'path'
+        ? found.params[name]
+        : parameter.in === 'query'
+          ? query.get(name)
+          : headers[name]
     if (given === undefined || given === null) return required ? [`${where}: missing`] : []
     if (schema.type === 'array') return misfits(schema, query.getAll(name), where)
     return misfits(schema, typed(schema, String(given)), where)
@@ -108,7 +115,7 @@ function checkParameters(found: Found, query: URLSearchParams, headers: Json): s
 
 function checkRequestBody({ operation }: Found, payload: unknown, type: string | undefined): string[] {
   const { requestBody } = operation
-  if (payload === undefined) return requestBody?.required === true ? ['body: missing'] : []
+  if (payload === undefined || payload === '') return requestBody?.required === true ? ['body: missing'] : []
   const content = requestBody?.content[(type ?? 'application/json').split(';')[0]]
   if (content === undefined) return [`body: ${type} is not in the document`]
   if (content.schema.type === 'string') return []
@@ -131,13 +138,15 @@ export interface Reply {
 
 function checkReply({ operation }: Found, reply: Reply, head: boolean): string[] {
   const listed = operation.responses[reply.status]
-  if (listed === undefined) return [`status ${reply.status} is not in the document: ${reply.text.slice(0, 300)}`]
+  if (listed === undefined)
+    return [`status ${reply.status} is not in the document: ${reply.text.slice(0, 300)}`]
   const { content, headers = {} } = resolve(listed)
   const missing = Object.keys(headers)
     .filter((name) => name !== 'idempotency-replayed' && reply.headers[name] === undefined)
     .map((name) => `reply without ${name}`)
   if (head) return missing
-  if (content === undefined) return reply.text === '' ? missing : [...missing, 'a body that is not in the document']
+  if (content === undefined)
+    return reply.text === '' ? missing : [...missing, 'a body that is not in the document']
   const type = (reply.headers['content-type'] ?? '').split(';')[0]
   const listedContent = content[type]
   if (listedContent === undefined) return [...missing, `content type "${type}" is not in the document`]
@@ -150,10 +159,10 @@ export interface Request {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Sends a request; throws unless it and its reply are as the document says. A bad request must be refused. */
+/** Sends a request; throws unless both it and its reply are as documented. A bad request must be refused. */
 export async function send(
   app: FastifyInstance,
-  method: NonNullable<InjectOptions['method']>,
+  method: HTTPMethods,
   url: string,
   { body, headers = {} }: Request = {},
 ): Promise<Reply> {
@@ -168,7 +177,9 @@ export async function send(
   const wrongReply = checkReply(found, reply, method === 'HEAD')
   if (wrongReply.length > 0) throw new Error(`${method} ${url}: ${wrongReply.join('; ')}`)
   if (wrong.length > 0 && reply.status < 400) {
-    throw new Error(`${method} ${url} was answered ${reply.status}, but the document refuses it: ${wrong.join('; ')}`)
+    throw new Error(
+      `${method} ${url} was answered ${reply.status}, but the document refuses it: ${wrong.join('; ')}`,
+    )
   }
   return reply
 }
@@ -176,11 +187,11 @@ export async function send(
 /** The same without the document, for paths and methods that it does not have. */
 export async function inject(
   app: FastifyInstance,
-  method: NonNullable<InjectOptions['method']>,
+  method: HTTPMethods,
   url: string,
   { body, headers = {} }: Request = {},
 ): Promise<Reply> {
-  const payload = body as InjectOptions['payload']
+  const payload = body as NonNullable<InjectOptions['payload']>
   const answer = await app.inject({ method, url, headers, ...(body === undefined ? {} : { payload }) })
   const type = String(answer.headers['content-type'] ?? '')
   const isJson = /^application\/(?:problem\+)?json/.test(type) && answer.body !== ''

@@ -10,7 +10,15 @@ const u64 = fc.oneof(
 )
 const name = fc.constantFrom('vmbus', 'mshv', 'a', 'A0_.:-', 'x'.repeat(64))
 const hex = fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes).toString('hex'))
-const msr = fc.constantFrom<unknown>('SIMP', 'simp', 'SINT15', 'NESTED_SINT3', '0x40000083', 0x4000_0084, '0x0')
+const msr = fc.constantFrom<unknown>(
+  'SIMP',
+  'simp',
+  'SINT15',
+  'NESTED_SINT3',
+  '0x40000083',
+  0x4000_0084,
+  '0x0',
+)
 
 /** A value for each field name that its op takes. Where ops disagree, `OWN` has the exception. */
 const GOOD: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
@@ -59,7 +67,11 @@ const NEEDS_ACTOR = ['page.claim', 'actor.attach', 'actor.detach']
 function goodOp(op: OpName): fc.Arbitrary<Record<string, unknown>> {
   const own = Object.entries(OP_FIELDS[op])
   const arbitraries = own.map(([field]) => [field, OWN[`${op}/${field}`] ?? GOOD[field]] as const)
-  const model = { ...Object.fromEntries(arbitraries), by: GOOD.by, actor: GOOD.actor }
+  const model: Record<string, fc.Arbitrary<unknown>> = {
+    ...Object.fromEntries(arbitraries),
+    by: GOOD.by,
+    actor: GOOD.actor,
+  }
   const optional = own.filter(([, schema]) => schema.safeParse(undefined).success).map(([field]) => field)
   const left = ['by', ...(NEEDS_ACTOR.includes(op) ? [] : ['actor']), ...optional]
   const requiredKeys = Object.keys(model).filter((field) => !left.includes(field))
@@ -69,7 +81,9 @@ function goodOp(op: OpName): fc.Arbitrary<Record<string, unknown>> {
 export const OP_NAMES_ON_WIRE = Object.keys(OP_FIELDS) as OpName[]
 /** A valid op of each kind. */
 export const goodOps = new Map(OP_NAMES_ON_WIRE.map((op) => [op, goodOp(op)]))
-export const anyGoodOp = fc.constantFrom(...OP_NAMES_ON_WIRE).chain((op) => goodOps.get(op) ?? fc.constant({}))
+export const anyGoodOp = fc
+  .constantFrom(...OP_NAMES_ON_WIRE)
+  .chain((op) => goodOps.get(op) ?? fc.constant({}))
 
 /** Values that are wrong nearly everywhere, and some that only look so. */
 export const oddValue: fc.Arbitrary<unknown> = fc.oneof(
@@ -122,24 +136,64 @@ export const oddValue: fc.Arbitrary<unknown> = fc.oneof(
 
 type Mutation = (op: Record<string, unknown>) => unknown
 const field = fc.oneof(
-  fc.constantFrom('op', 'by', 'actor', 'vcpu', 'value', 'more', 'toString', '__proto__', ...Object.keys(GOOD)),
+  fc.constantFrom(
+    'op',
+    'by',
+    'actor',
+    'vcpu',
+    'value',
+    'more',
+    'toString',
+    '__proto__',
+    ...Object.keys(GOOD),
+  ),
   fc.string({ maxLength: 5 }),
 )
 
 function define(op: Record<string, unknown>, key: string, value: unknown): Record<string, unknown> {
   // As JSON.parse does, also for `__proto__`.
-  return Object.defineProperty({ ...op }, key, { value, enumerable: true, writable: true, configurable: true })
+  return Object.defineProperty({ ...op }, key, {
+    value,
+    enumerable: true,
+    writable: true,
+    configurable: true,
+  })
 }
 
 /** Takes a field away, sets one to something odd, or replaces the whole. */
 export const mutation: fc.Arbitrary<Mutation> = fc.oneof(
-  { weight: 2, arbitrary: fc.nat().map((n): Mutation => (op) => without(op, n)) },
-  { weight: 4, arbitrary: fc.tuple(fc.nat(), oddValue).map(([n, odd]): Mutation => (op) => replaced(op, n, odd)) },
+  {
+    weight: 2,
+    arbitrary: fc.nat().map(
+      (n): Mutation =>
+        (op) =>
+          without(op, n),
+    ),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.tuple(fc.nat(), oddValue).map(
+      ([n, odd]): Mutation =>
+        (op) =>
+          replaced(op, n, odd),
+    ),
+  },
   {
     weight: 3,
-    arbitrary: fc.tuple(field, oddValue).map(([key, odd]): Mutation => (op) => define(op, key, odd)),
+    arbitrary: fc.tuple(field, oddValue).map(
+      ([key, odd]): Mutation =>
+        (op) =>
+          define(op, key, odd),
+    ),
   },
-  { weight: 1, arbitrary: oddValue.map((odd): Mutation => () => odd) },
+  {
+    weight: 1,
+    arbitrary: oddValue.map(
+      (odd): Mutation =>
+        () =>
+          odd,
+    ),
+  },
 )
 
 function without(op: Record<string, unknown>, n: number): Record<string, unknown> {

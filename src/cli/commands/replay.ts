@@ -1,8 +1,9 @@
 // `synicd replay`: a trace, a log or kernel events, run again and compared.
 import { readFile } from 'node:fs/promises'
 import { Command, Option } from 'commander'
+import { KINDS } from '../../api/partition.js'
 import { ReplayInputError, reasonOf } from '../../replay/input-error.js'
-import { KINDS, parseOptions } from '../../replay/machine-config.js'
+import { parseOptions } from '../../replay/machine-config.js'
 import { FORMATS, isClean, parseSnapshot, type ReplayOptions, replayFile } from '../../replay/replay.js'
 import { reportText } from '../../replay/report-text.js'
 import { PROFILE_NAMES } from '../../synic/profile.js'

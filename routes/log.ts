@@ -1,0 +1,71 @@
+/** The op log as a trace file: JSON lines, written as fast as the reader takes them. */
+import { Readable } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
+import { decodeOp } from '../src/api/op-decode.js'
+import { getLog, NDJSON_TYPE } from '../src/api/operations/partitions.js'
+import { EngineError } from '../src/engine/errors.js'
+import { gpaLimitText } from '../src/engine/inspect-partition.js'
+import type { PartitionHost } from '../src/engine/partition-host.js'
+import type { RouteParts } from './parts.js'
+import { Router } from './typed.js'
+
+/** Lines made at a time: enough to be quick, and few enough that a slow reader costs little memory. */
+const LINES_AT_ONCE = 64
+
+function header(host: PartitionHost, from: number, to: number): string {
+  const { kind, profile, options } = host.partition.machine.config
+  const description = `Log of partition ${host.id}, ops ${from} to ${to}`
+  const gpaLimit = gpaLimitText(host)
+  return `${JSON.stringify({
+    trace: host.id,
+    source: 'synicd',
+    profile,
+    kind,
+    gpa_limit: gpaLimit,
+    options,
+    base_seq: from - 1,
+    description,
+  })}\n`
+}
+
+function lines(host: PartitionHost, from: number, to: number): string {
+  let text = ''
+  for (const { seq, words, at, result } of host.journal.entries(from, to)) {
+    const op = JSON.stringify(decodeOp(words, at, host.partition.names))
+    text += `{"seq":${seq},"in":${op},"out":${result}}\n`
+  }
+  return text
+}
+
+/**
+ * The partition goes on while its log is read; if the log forgets what is still to be sent, the stream breaks
+ * off.
+ */
+function* trace(host: PartitionHost, from: number, to: number): Generator<string> {
+  yield header(host, from, to)
+  for (let seq = from; seq <= to; seq += LINES_AT_ONCE) {
+    if (seq < host.journal.firstSeq) throw truncated(host, seq)
+    yield lines(host, seq, Math.min(to, seq + LINES_AT_ONCE - 1))
+  }
+}
+
+function truncated(host: PartitionHost, from: number): EngineError {
+  const { firstSeq } = host.journal
+  return new EngineError(
+    'log-truncated',
+    `The log of partition ${host.id} begins at op ${firstSeq}, not ${from}.`,
+    [{ path: 'from', message: `must be at least ${firstSeq}` }],
+  )
+}
+
+export default async function logRoutes(app: FastifyInstance, parts: RouteParts) {
+  new Router(app, parts.meter).on(getLog, ({ params, query }, _request, reply) => {
+    const host = parts.service.get(params.pid)
+    const { firstSeq } = host.journal
+    const from = Math.max(1, query.from ?? firstSeq)
+    if (from < firstSeq) throw truncated(host, from)
+    const to = Math.min(query.to ?? host.partition.seq, host.partition.seq)
+    reply.header('content-type', NDJSON_TYPE)
+    return reply.send(Readable.from(trace(host, from, to)))
+  })
+}

@@ -1,0 +1,120 @@
+/**
+ * Errors as problem documents: what handlers throw, what Fastify refuses, paths and methods that do not
+ * exist.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { PROBLEM_TYPE } from '../src/api/openapi.js'
+import { OPERATIONS } from '../src/api/operations/all.js'
+import {
+  type FieldProblem,
+  InputError,
+  PROBLEMS,
+  type Problem,
+  type ProblemCode,
+  problemType,
+} from '../src/api/problem.js'
+import { EngineError } from '../src/engine/errors.js'
+import { type HttpMeter, observe } from './typed.js'
+
+interface Trouble {
+  readonly code: ProblemCode
+  readonly detail: string
+  readonly errors?: readonly FieldProblem[]
+}
+
+/** Fastify's own refusals, by its error codes. */
+const REFUSALS: Readonly<Record<string, ProblemCode>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'malformed-json',
+}
+
+interface Refusal {
+  readonly code: string
+  readonly statusCode: number
+  readonly message: string
+}
+
+function troubleOf(error: unknown): Trouble {
+  // That every engine code has an entry in PROBLEMS, the compiler sees here.
+  if (error instanceof EngineError || error instanceof InputError) {
+    return { code: error.code, detail: error.message, errors: error.errors }
+  }
+  const { code = '', statusCode = 500, message = '' } = error as Partial<Refusal>
+  const known = REFUSALS[code]
+  if (known !== undefined) return { code: known, detail: message }
+  if (error instanceof SyntaxError && statusCode === 400) return { code: 'malformed-json', detail: message }
+  if (statusCode >= 400 && statusCode < 500) return { code: 'invalid-request', detail: message }
+  return {
+    code: 'internal-error',
+    detail: 'Something went wrong here; the log has more under this request id.',
+  }
+}
+
+export function sendProblem(request: FastifyRequest, reply: FastifyReply, trouble: Trouble): void {
+  const { status, title } = PROBLEMS[trouble.code]
+  const { errors = [] } = trouble
+  const problem: Problem = {
+    type: problemType(trouble.code),
+    title,
+    status,
+    detail: trouble.detail,
+    instance: request.url.split('?', 1)[0],
+    request_id: request.id,
+    ...(errors.length === 0 ? {} : { errors: [...errors] }),
+  }
+  reply.code(status)
+  reply.header('x-request-id', request.id)
+  // Caches may keep a 404 or a 410 unless told not to.
+  reply.header('cache-control', 'no-store')
+  reply.header('content-type', PROBLEM_TYPE)
+  reply.send(JSON.stringify(problem))
+}
+
+/** What a handler threw, or Fastify refused before there was a handler. */
+function handleError(meter: HttpMeter, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const trouble = troubleOf(error)
+  if (trouble.code === 'internal-error') request.log.error({ err: error, id: request.id }, 'request failed')
+  sendProblem(request, reply, trouble)
+  const { operation } = request.routeOptions.config
+  // Control-plane routes have a hook of their own.
+  if (operation?.plane === 'data') observe(meter, request, reply, operation.path)
+}
+
+/** A request that Fastify cannot even route: no hook has run for it. */
+export function handleUnroutable(
+  meter: HttpMeter,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  sendProblem(request, reply, troubleOf(error))
+  meter.observeHttp(request.method, 'unmatched', reply.statusCode, 0)
+}
+
+const PATHS = OPERATIONS.map(({ method, path }) => ({
+  method,
+  pattern: new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
+}))
+
+/** Methods that a path has; none if there is no such path. */
+function methodsOf(path: string): string[] {
+  const own = PATHS.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method as string)
+  return own.includes('GET') ? [...own, 'HEAD'] : own
+}
+
+export function handleUnknown(app: FastifyInstance, meter: HttpMeter): void {
+  app.setErrorHandler((error, request, reply) => handleError(meter, error, request, reply))
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?', 1)[0]
+    const methods = methodsOf(path)
+    if (methods.length === 0) {
+      sendProblem(request, reply, { code: 'not-found', detail: `There is nothing at ${path}.` })
+    } else {
+      reply.header('allow', methods.join(', '))
+      const detail = `${path} has ${methods.join(', ')}, not ${request.method}.`
+      sendProblem(request, reply, { code: 'method-not-allowed', detail })
+    }
+    observe(meter, request, reply, 'unmatched')
+  })
+}

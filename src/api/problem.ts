@@ -1,0 +1,93 @@
+/** The error catalogue: every problem document the service sends, by code (RFC 9457; docs/problems.md). */
+import { z } from 'zod'
+
+interface CatalogueEntry {
+  readonly status: number
+  readonly title: string
+}
+
+/** Code to status and title. `routes/problems.ts` shows that every engine code stands here. */
+export const PROBLEMS = {
+  'invalid-request': { status: 400, title: 'The request is not valid' },
+  'malformed-json': { status: 400, title: 'The body is not JSON' },
+  'invalid-op': { status: 400, title: 'An op is not valid' },
+  'too-many-ops': { status: 400, title: 'Too many ops in one batch' },
+  'reply-too-large': { status: 400, title: 'The answer would be too large' },
+  'invalid-config': { status: 400, title: 'The partition cannot be configured so' },
+  'invalid-snapshot': { status: 400, title: 'The snapshot is not valid' },
+  'invalid-cursor': { status: 400, title: 'The cursor is not one of this list' },
+  'gpa-out-of-range': { status: 400, title: 'There is no guest memory at this address' },
+  'not-found': { status: 404, title: 'No such resource' },
+  'partition-not-found': { status: 404, title: 'No such partition' },
+  'vcpu-not-found': { status: 404, title: 'No such vCPU' },
+  'msr-not-found': { status: 404, title: 'No such MSR' },
+  'method-not-allowed': { status: 405, title: 'The resource does not have this method' },
+  'partition-exists': { status: 409, title: 'The partition id is in use' },
+  'limit-partitions': { status: 409, title: 'The server hosts as many partitions as it may' },
+  'limit-vcpus': { status: 409, title: 'The server hosts as many vCPUs as it may' },
+  'limit-memory': { status: 409, title: 'The partition has touched as many pages as it may' },
+  'snapshot-too-large': { status: 409, title: 'The state is too large for one document' },
+  'page-disabled': { status: 409, title: 'The SynIC page is disabled' },
+  'realtime-clock': { status: 409, title: 'A realtime clock cannot be advanced' },
+  'log-truncated': { status: 410, title: 'The log no longer holds this op' },
+  'revision-mismatch': { status: 412, title: 'The resource changed since it was read' },
+  'body-too-large': { status: 413, title: 'The body is too large' },
+  'unsupported-media-type': { status: 415, title: 'The body has the wrong content type' },
+  'idempotency-conflict': { status: 422, title: 'The idempotency key was used with another body' },
+  'too-many-requests': { status: 429, title: 'Too many requests' },
+  'internal-error': { status: 500, title: 'The server failed' },
+  'not-ready': { status: 503, title: 'The server is not ready' },
+} as const satisfies Record<string, CatalogueEntry>
+
+export type ProblemCode = keyof typeof PROBLEMS
+
+/** A stable URI reference; docs/problems.md has a section for each. */
+export const problemType = (code: ProblemCode): string => `/problems/${code}`
+
+export const FieldProblem = z
+  .object({
+    path: z.string().meta({ description: 'Where, as in `ops/3/vcpu`; empty for the body itself.' }),
+    message: z.string().meta({ description: 'The rule it breaks.' }),
+  })
+  .meta({ id: 'FieldProblem' })
+export type FieldProblem = z.infer<typeof FieldProblem>
+
+export const Problem = z
+  .object({
+    type: z.string().meta({ format: 'uri-reference', examples: ['/problems/partition-not-found'] }),
+    title: z.string(),
+    status: z.int().min(400).max(599),
+    detail: z.string().meta({ description: 'What happened this time, for people.' }),
+    instance: z.string().meta({ format: 'uri-reference', description: 'The path that was asked for.' }),
+    request_id: z.string(),
+    errors: z.array(FieldProblem).optional(),
+  })
+  .meta({ id: 'Problem', description: 'What went wrong (RFC 9457). A request that fails changes nothing.' })
+export type Problem = z.infer<typeof Problem>
+
+/** Input that breaks a rule of the wire; becomes the problem `code`. */
+export class InputError extends Error {
+  constructor(
+    readonly errors: readonly FieldProblem[],
+    readonly code: ProblemCode = 'invalid-request',
+  ) {
+    super(errors.map(({ path, message }) => (path === '' ? message : `${path} ${message}`)).join('; '))
+  }
+}
+
+/** What zod found, as field problems: paths with slashes, one line for every unknown field. */
+export function fieldProblems(issues: readonly z.core.$ZodIssue[]): FieldProblem[] {
+  return issues.slice(0, FIELD_PROBLEMS_MAX).flatMap((issue) => {
+    const path = issue.path.map(String).join('/')
+    if (issue.code === 'unrecognized_keys') {
+      const keys = issue.keys.slice(0, FIELD_PROBLEMS_MAX)
+      return keys.map((key) => ({ path: path === '' ? key : `${path}/${key}`, message: 'must be absent' }))
+    }
+    // Rules of our own schemas read "an integer from 0 to 15"; zod's messages are sentences.
+    const message = /^[a-z]/.test(issue.message) ? `must be ${issue.message}` : issue.message
+    return [{ path, message }]
+  })
+}
+
+/** A hopeless document gets its first mistakes named, not all. */
+const FIELD_PROBLEMS_MAX = 20

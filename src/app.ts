@@ -1,0 +1,108 @@
+/** Composition root: engine, telemetry and routes into one Fastify app. */
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import type { HealthView } from '../routes/health.js'
+import { IdempotencyStore } from '../routes/idempotency.js'
+import routes from '../routes/index.js'
+import type { MetricsText } from '../routes/metrics.js'
+import { handleUnknown, handleUnroutable } from '../routes/problems.js'
+import { limitRate } from '../routes/rate-limit.js'
+import { JSON_TYPE } from './api/operation.js'
+import type { Service } from './engine/service.js'
+
+export interface AppLimits {
+  /** Largest request body. */
+  readonly bodyBytes: number
+  /** Requests a second and client; 0 = no limit. */
+  readonly requestsPerSecond: number
+  /** Answers kept for Idempotency-Key: how many, and their bytes together. */
+  readonly idempotencyEntries: number
+  readonly idempotencyBytes: number
+}
+
+export interface AppParts {
+  readonly service: Service
+  readonly metrics: MetricsText
+  readonly health: HealthView
+  readonly logger?: FastifyBaseLogger
+  readonly limits?: Partial<AppLimits>
+}
+
+const DEFAULT_LIMITS: AppLimits = {
+  bodyBytes: 16 * 1024 * 1024,
+  requestsPerSecond: 0,
+  idempotencyEntries: 10_000,
+  idempotencyBytes: 64 * 1024 * 1024,
+}
+
+/** Longest path parameter looked at; longer ones are no resource. */
+const PARAM_LENGTH_MAX = 128
+const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/
+
+/** The client's name for a request if it fits a log line, else one of our own. */
+function requestIds(): (request: IncomingMessage) => string {
+  const prefix = randomBytes(6).toString('hex')
+  let count = 0
+  return (request) => {
+    const given = request.headers['x-request-id']
+    if (typeof given === 'string' && REQUEST_ID.test(given)) return given
+    return `${prefix}-${(++count).toString(36)}`
+  }
+}
+
+/** JSON bodies and nothing else; a route that takes bytes says so itself. An empty body is none. */
+function parseJsonOnly(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser<string>(JSON_TYPE, { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else parse(request, body, done)
+  })
+}
+
+/** Headers of every answer, and the time it began. */
+function beginAnswers(app: FastifyInstance, health: HealthView): void {
+  app.decorateReply('beganAtMs', 0)
+  app.addHook('onRequest', (request, reply, done) => {
+    reply.beganAtMs = performance.now()
+    reply.header('x-request-id', request.id)
+    // Nobody caches what other methods answer.
+    if (request.method === 'GET' || request.method === 'HEAD') reply.header('cache-control', 'no-store')
+    // A client that keeps its connection would go on asking a server that is about to leave.
+    if (!health.ready) reply.header('connection', 'close')
+    done()
+  })
+}
+
+export async function buildApp({
+  service,
+  metrics,
+  health,
+  logger,
+  limits,
+}: AppParts): Promise<FastifyInstance> {
+  const { bodyBytes, requestsPerSecond, idempotencyEntries, idempotencyBytes } = {
+    ...DEFAULT_LIMITS,
+    ...limits,
+  }
+  const app: FastifyInstance = Fastify({
+    ...(logger === undefined ? { logger: false } : { loggerInstance: logger }),
+    // Control-plane routes log one line of their own; the data plane logs none.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: bodyBytes,
+    genReqId: requestIds(),
+    requestIdHeader: false,
+    // Requests that come while the server closes are still served, with `connection: close`.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
+    frameworkErrors: (error, request, reply) => handleUnroutable(metrics, error, request, reply),
+  })
+  parseJsonOnly(app)
+  beginAnswers(app, health)
+  limitRate(app, metrics, requestsPerSecond)
+  handleUnknown(app, metrics)
+  const idempotency = new IdempotencyStore(idempotencyEntries, idempotencyBytes)
+  await app.register(routes, { service, meter: metrics, metrics, health, idempotency })
+  return app
+}

@@ -1,0 +1,191 @@
+/** What holds for every route: ids, methods, HEAD, caching, draining, metrics, rates. */
+import { afterEach, describe, expect, it, vi } from 'vitest'
+import { RateLimiter } from '../../routes/rate-limit.js'
+import { testApp } from '../support/app.js'
+import { inject } from '../support/contract.js'
+
+describe('request ids', async () => {
+  const test = await testApp()
+
+  it.each(['abc', 'A.b_c:d-1', 'x'.repeat(64)])('%s is echoed', async (id) => {
+    expect((await test.get('/livez', { 'x-request-id': id })).headers['x-request-id']).toBe(id)
+  })
+
+  it.each(['', 'x'.repeat(65), 'a b', 'a"b', 'ä'])('"%s" is replaced', async (id) => {
+    const made = (await test.get('/livez', { 'x-request-id': id })).headers['x-request-id']
+    expect(made).toMatch(/^[0-9a-f]{12}-\w+$/)
+  })
+
+  it('differ from request to request', async () => {
+    const ids = [await test.get('/livez'), await test.get('/livez')].map(
+      (reply) => reply.headers['x-request-id'],
+    )
+    expect(ids[0]).not.toBe(ids[1])
+  })
+})
+
+describe('paths and methods', async () => {
+  const test = await testApp()
+  await test.create({ id: 'p1' })
+
+  it.each(['/nowhere', '/v1', '/v1/partitions/p1/nothing'])('%s is nowhere', async (path) => {
+    const reply = await inject(test.app, 'GET', path)
+    expect([reply.status, reply.body.type]).toEqual([404, '/problems/not-found'])
+  })
+
+  it.each([
+    ['DELETE', '/v1/partitions', 'POST, GET, HEAD'],
+    ['PUT', '/v1/partitions/p1', 'GET, PATCH, DELETE, HEAD'],
+    ['GET', '/v1/partitions/p1/ops', 'POST'],
+    ['PUT', '/v1/partitions/p1/vcpus/0/apic/ack', 'POST'],
+    ['POST', '/livez', 'GET, HEAD'],
+    ['OPTIONS', '/v1/partitions', 'POST, GET, HEAD'],
+  ] as const)('%s %s is not allowed', async (method, path, allow) => {
+    const reply = await inject(test.app, method, path)
+    expect([reply.status, reply.body.type]).toEqual([405, '/problems/method-not-allowed'])
+    expect(reply.headers.allow.split(', ').sort()).toEqual(allow.split(', ').sort())
+  })
+
+  it.each(['/%zz', '/v1/partitions/%', `/v1/partitions/${'x'.repeat(200)}`])(
+    '%s is no path',
+    async (path) => {
+      const reply = await inject(test.app, 'GET', path)
+      expect([reply.status, reply.body.type]).toEqual([400, '/problems/invalid-request'])
+    },
+  )
+
+  it('answer HEAD as GET, without the body', async () => {
+    for (const path of [
+      '/livez',
+      '/v1/partitions',
+      '/v1/partitions/p1',
+      '/v1/partitions/p1/log',
+      '/openapi.yaml',
+    ]) {
+      const head = await test.send('HEAD', path)
+      const get = await test.get(path)
+      expect([head.status, head.text]).toEqual([200, ''])
+      expect(head.headers['content-type']).toBe(get.headers['content-type'])
+    }
+    expect((await test.send('HEAD', '/v1/partitions/nobody')).status).toBe(404)
+  })
+
+  it('take encoded ids', async () => {
+    const path = await test.create({ id: 'a:b.c' })
+    expect((await test.get('/v1/partitions/a%3Ab.c')).body.id).toBe('a:b.c')
+    expect((await test.get(path)).status).toBe(200)
+  })
+})
+
+describe('answers', async () => {
+  const test = await testApp()
+  const path = await test.create({ id: 'p1' })
+
+  it('are not for caches', async () => {
+    for (const part of [
+      '',
+      '/vcpus',
+      '/vcpus/0',
+      '/vcpus/0/msrs/SIMP',
+      '/snapshot',
+      '/clock',
+      '/memory/0x0',
+      '/log',
+    ]) {
+      expect((await test.get(path + part)).headers['cache-control']).toBe('no-store')
+    }
+  })
+
+  it('take a JSON body with a charset, and none where none is needed', async () => {
+    const headers = { 'content-type': 'application/json; charset=utf-8' }
+    const ack = `${path}/vcpus/0/apic/ack`
+    for (const body of [undefined, '', '{}', '{"by":"guest","actor":"vmbus"}']) {
+      expect((await test.post(ack, body, body === undefined ? {} : headers)).body).toEqual({
+        ok: true,
+        vector: -1,
+      })
+    }
+  })
+})
+
+describe('probes', () => {
+  it('say ready until the server drains; connections then close, and requests are still served', async () => {
+    const test = await testApp()
+    const path = await test.create()
+    expect((await test.get('/readyz')).body).toEqual({ status: 'ok' })
+    expect((await test.get(path)).headers.connection).not.toBe('close')
+    test.health.drain()
+    const reply = await test.get('/readyz')
+    expect([reply.status, reply.body.detail]).toEqual([503, test.health.reason])
+    expect((await test.get('/livez')).body).toEqual({ status: 'ok' })
+    const ops = await test.post(`${path}/ops`, { ops: [{ op: 'apic.ack', vcpu: 0 }] })
+    expect([ops.status, ops.headers.connection]).toEqual([200, 'close'])
+  })
+
+  it('have an index with links that lead somewhere', async () => {
+    const test = await testApp()
+    const { links } = (await test.get('/')).body
+    for (const link of Object.values(links as Record<string, string>))
+      expect((await test.get(link)).status).toBe(200)
+  })
+})
+
+describe('metrics', () => {
+  it('count requests by pattern, whatever became of them, and nothing by path', async () => {
+    const test = await testApp()
+    const path = await test.create({ id: 'p1' })
+    await test.get(path)
+    await test.get('/v1/partitions/nobody')
+    await test.put(`${path}/vcpus/0/msrs/SIMP`, { value: 1 })
+    await test.put(`${path}/vcpus/0/msrs/SIMP`, { value: 'x' })
+    await test.put(`${path}/vcpus/0/msrs/SIMP`, '{', { 'content-type': 'application/json' })
+    await inject(test.app, 'GET', '/nowhere/at/all')
+    await inject(test.app, 'GET', '/%zz')
+    const text = (await test.get('/metrics')).text
+    const count = (method: string, route: string, status: number) =>
+      new RegExp(`_seconds_count\\{method="${method}",route="${route}",status="${status}"\\} (\\d+)`).exec(
+        text,
+      )?.[1]
+    const msr = '/v1/partitions/{pid}/vcpus/{vp}/msrs/{msr}'
+    expect(count('POST', '/v1/partitions', 201)).toBe('1')
+    expect(count('GET', '/v1/partitions/{pid}', 200)).toBe('1')
+    expect(count('GET', '/v1/partitions/{pid}', 404)).toBe('1')
+    expect(count('PUT', msr, 200)).toBe('1')
+    expect(count('PUT', msr, 400)).toBe('2')
+    expect(count('GET', 'unmatched', 404)).toBe('1')
+    expect(count('GET', 'unmatched', 400)).toBe('1')
+    expect(text).not.toMatch(/p1|nobody|nowhere/)
+  })
+})
+
+describe('rates', () => {
+  afterEach(() => {
+    vi.restoreAllMocks()
+  })
+
+  it('refill with time, client by client', () => {
+    let now = 0
+    const limiter = new RateLimiter(2, () => now)
+    expect([1, 2, 3].map(() => limiter.take('a'))).toEqual([true, true, false])
+    expect(limiter.take('b')).toBe(true)
+    now = 500
+    expect([1, 2].map(() => limiter.take('a'))).toEqual([true, false])
+    now = 60_000
+    expect([1, 2, 3].map(() => limiter.take('a'))).toEqual([true, true, false])
+  })
+
+  it('leave probes alone', async () => {
+    const test = await testApp({ app: { requestsPerSecond: 1 } })
+    for (let i = 0; i < 5; i++) expect((await test.get('/livez')).status).toBe(200)
+    await test.get('/v1/partitions')
+    const reply = await test.get('/v1/partitions')
+    expect([reply.status, reply.headers['retry-after']]).toEqual([429, '1'])
+  })
+
+  it('remember a bounded number of clients', () => {
+    const limiter = new RateLimiter(1, () => 0)
+    for (let i = 0; i < 10_001; i++) expect(limiter.take(`client ${i}`)).toBe(true)
+    // The first was forgotten for the last; the second was not.
+    expect([limiter.take('client 0'), limiter.take('client 10000')]).toEqual([true, false])
+  })
+})

@@ -38,7 +38,8 @@ async function docs(app: FastifyInstance, { meter }: { meter: HttpMeter }) {
   })
   const document = openapiDocument() as unknown as StaticDocumentSpec['document']
   await app.register(swagger, { mode: 'static', specification: { document } })
-  await app.register(swaggerUi, { routePrefix: getDocs.path })
+  // No badge from a validator on the internet.
+  await app.register(swaggerUi, { routePrefix: getDocs.path, uiConfig: { validatorUrl: null } })
 }
 
 export default async function contractRoutes(app: FastifyInstance, { meter }: { meter: HttpMeter }) {

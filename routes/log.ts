@@ -9,8 +9,8 @@ import type { PartitionHost } from '../src/engine/partition-host.js'
 import type { RouteParts } from './parts.js'
 import { Router } from './typed.js'
 
-/** Lines made at a time: enough to be quick, and few enough that a slow reader costs little memory. */
-const LINES_AT_ONCE = 64
+/** Text made at a time: enough to be quick, and so little that a slow reader costs next to nothing. */
+const CHUNK_CHARS = 32 * 1024
 
 function header(host: PartitionHost, from: number, to: number): string {
   const { kind, profile, options } = host.partition.machine.config
@@ -28,24 +28,24 @@ function header(host: PartitionHost, from: number, to: number): string {
   })}\n`
 }
 
-function lines(host: PartitionHost, from: number, to: number): string {
-  let text = ''
-  for (const { seq, words, at, result } of host.journal.entries(from, to)) {
-    const op = JSON.stringify(decodeOp(words, at, host.partition.names))
-    text += `{"seq":${seq},"in":${op},"out":${result}}\n`
-  }
-  return text
-}
-
 /**
- * The partition goes on while its log is read; if the log forgets what is still to be sent, the stream breaks
- * off.
+ * The trace from `from` to `to`, in chunks of whole lines. The partition goes on while somebody reads.
+ * @throws EngineError log-truncated when the log forgets what is still to come: the stream then breaks off
  */
-function* trace(host: PartitionHost, from: number, to: number): Generator<string> {
+export function* traceText(host: PartitionHost, from: number, to: number): Generator<string> {
   yield header(host, from, to)
-  for (let seq = from; seq <= to; seq += LINES_AT_ONCE) {
-    if (seq < host.journal.firstSeq) throw truncated(host, seq)
-    yield lines(host, seq, Math.min(to, seq + LINES_AT_ONCE - 1))
+  let next = from
+  while (next <= to) {
+    if (next < host.journal.firstSeq) throw truncated(host, next)
+    let text = ''
+    // Looked up afresh for each chunk: the log's own list changes between them.
+    for (const { seq, words, at, result } of host.journal.entries(next, to)) {
+      const op = JSON.stringify(decodeOp(words, at, host.partition.names))
+      text += `{"seq":${seq},"in":${op},"out":${result}}\n`
+      next = seq + 1
+      if (text.length >= CHUNK_CHARS) break
+    }
+    yield text
   }
 }
 
@@ -66,6 +66,6 @@ export default async function logRoutes(app: FastifyInstance, parts: RouteParts)
     if (from < firstSeq) throw truncated(host, from)
     const to = Math.min(query.to ?? host.partition.seq, host.partition.seq)
     reply.header('content-type', NDJSON_TYPE)
-    return reply.send(Readable.from(trace(host, from, to)))
+    return reply.send(Readable.from(traceText(host, from, to), { objectMode: false }))
   })
 }

@@ -100,7 +100,7 @@ export async function buildApp({
   })
   parseJsonOnly(app)
   beginAnswers(app, health)
-  limitRate(app, metrics, requestsPerSecond)
+  await limitRate(app, requestsPerSecond)
   handleUnknown(app, metrics)
   const idempotency = new IdempotencyStore(idempotencyEntries, idempotencyBytes)
   await app.register(routes, { service, meter: metrics, metrics, health, idempotency })

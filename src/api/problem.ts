@@ -70,8 +70,9 @@ export class InputError extends Error {
   constructor(
     readonly errors: readonly FieldProblem[],
     readonly code: ProblemCode = 'invalid-request',
+    detail = errors.map(({ path, message }) => (path === '' ? message : `${path} ${message}`)).join('; '),
   ) {
-    super(errors.map(({ path, message }) => (path === '' ? message : `${path} ${message}`)).join('; '))
+    super(detail)
   }
 }
 

@@ -201,5 +201,5 @@ export const Snapshot = Shape.superRefine((state, context) => {
   for (const { path, rule } of checkSnapshot(state)) {
     context.addIssue({ code: 'custom', path: path.split('/'), message: rule })
   }
-}).meta({ id: 'Snapshot', description: 'The whole state of a partition (docs/save-state.md).' })
+}).meta({ id: 'Snapshot', description: 'The whole state of a partition, hidden state included.' })
 export type Snapshot = z.infer<typeof Snapshot> & SavedState

@@ -82,7 +82,7 @@ export type Body =
     }
   | { readonly name: 'kvm_entry' | 'kvm_exit'; readonly vcpu: number | undefined }
 
-export type EventName = Body['name']
+type EventName = Body['name']
 
 export interface FtraceEvent {
   readonly line: number

@@ -31,7 +31,7 @@ export interface OpenWrite {
   readonly result: Result
 }
 
-export const registerName = (msr: number): string => msrs.MSR_NAMES.get(msr) ?? hex(msr)
+const registerName = (msr: number): string => msrs.MSR_NAMES.get(msr) ?? hex(msr)
 
 export function isSimulated(msr: number): boolean {
   return msrs.MSR_NAMES.has(msr)
@@ -155,7 +155,7 @@ export async function write(
   return { vcpu: track.id, msr, value, old: valueIn(read), result }
 }
 
-export function isSintMsr(msr: number): boolean {
+function isSintMsr(msr: number): boolean {
   return msr >= msrs.HV_X64_MSR_SINT0 && msr < msrs.HV_X64_MSR_SINT0 + SINT_COUNT
 }
 

@@ -5,7 +5,7 @@ import type { FtraceEvent } from './ftrace-line.js'
 export const LOOKAHEAD_MAX = 20_000
 
 /** How a vCPU was found. `guessed`: threads that no event names, numbered in order of appearance. */
-export type Source = 'named' | 'thread' | 'cpu' | 'guessed'
+type Source = 'named' | 'thread' | 'cpu' | 'guessed'
 
 export interface PlacedEvent {
   readonly event: FtraceEvent

@@ -10,7 +10,7 @@ import type { ReplayTarget } from './target.js'
 import { replayTrace, type TraceOptions, type TraceReport } from './trace-replay.js'
 
 export const FORMATS = ['trace', 'ftrace'] as const
-export type Format = (typeof FORMATS)[number]
+type Format = (typeof FORMATS)[number]
 export type ReplayReport = TraceReport | FtraceSummary
 
 export interface ReplayOptions extends TraceOptions {

@@ -99,14 +99,16 @@ describe('what a trace cannot tell lowers certainty, and is no mismatch', () => 
     expect(report.uncertain[0].what).toContain('two threads at once')
   })
 
-  it('lost events', async () => {
-    const report = await replayLines([
-      ...ENABLED.map((event, i) => eventLine(i, event)),
-      'CPU:1 [LOST 9 EVENTS]',
-    ])
-    expect(report.uncertain).toEqual([
-      { what: 'the kernel lost events while recording', count: 1, first_line: 7 },
-    ])
+  it('lost events, behind which nothing is known', async () => {
+    const before = ENABLED.map((event, i) => eventLine(i, event))
+    const after = [rdmsr(SIMP, 'aa1001'), rdmsr(SIMP, 'aa1001')].map((event, i) => eventLine(20 + i, event))
+    const report = await replayLines([...before, 'CPU:1 [LOST 9 EVENTS]', ...after])
+    expect(report).toMatchObject({ mismatch_count: 0, adopted: 1 })
+    expect(report.uncertain[0]).toEqual({
+      what: 'the kernel lost events while recording',
+      count: 1,
+      first_line: 7,
+    })
   })
 })
 

@@ -1,5 +1,6 @@
 /** What surrounds the vCPUs over REST: routes, irqfds, ports, memory, clock, log. */
 import { beforeEach, describe, expect, it } from 'vitest'
+import { traceText } from '../../routes/log.js'
 import { type TestApp, testApp } from '../support/app.js'
 
 const BYTES = { 'content-type': 'application/octet-stream' }
@@ -259,5 +260,19 @@ describe('the log', () => {
     const [header] = (await short.get(`${own}/log`)).text.split('\n')
     expect(JSON.parse(header).base_seq).toBe(1024)
     expect((await short.get(`${own}/log?from=1025`)).status).toBe(200)
+  })
+
+  it('breaks off rather than leave a gap when it forgets what a slow reader still waits for', async () => {
+    const short = await testApp({ service: { logOpsMax: 1000 } })
+    const own = await short.create({ id: 'own' })
+    const fill = () => short.ops(own, ...Array(1000).fill({ op: 'msr.read', vcpu: 0, msr: 'SIMP' }))
+    await fill()
+    const host = short.service.get('own')
+    const chunks = traceText(host, host.journal.firstSeq, host.partition.seq)
+    chunks.next()
+    expect(chunks.next().value.length).toBeLessThan(40_000)
+    await fill()
+    await fill()
+    expect(() => chunks.next()).toThrow('begins at op')
   })
 })

@@ -12,7 +12,7 @@ export function eventLine(micros: number, event: string, pid = 613, cpu = 0): st
 }
 
 /** The lines of events, ten microseconds apart, on one thread. */
-export function eventLines(events: readonly string[]): string[] {
+function eventLines(events: readonly string[]): string[] {
   return events.map((event, i) => eventLine(10 * i, event))
 }
 

@@ -1,12 +1,13 @@
 /** Words to JSON ops: the log, and traces written from it, in the form clients sent them. */
 
 import { toNumber } from '../hv/bits.js'
+import { hexOfBytes } from '../hv/hex.js'
 import { DOORBELL_ANY_VALUE, DOORBELL_SIZE } from '../hv/hypercalls.js'
 import { MSR_NAMES } from '../hv/msrs.js'
 import type { NameTable } from '../synic/names.js'
 import * as o from '../synic/op.js'
 import { CAPS, DOORBELL_BYTES, PORT_TYPES } from './op.js'
-import { hexOfBytes, hexU32, hexU64 } from './wire.js'
+import { hexU32, hexU64 } from './wire.js'
 
 /** An op as the wire writes it. */
 export type WireOp = { op: string } & Record<string, unknown>

@@ -1,8 +1,9 @@
 /** Results on the wire: effects to JSON text, written directly, and the schema that describes it. */
 import { z } from 'zod'
+import { hexOfBytes } from '../hv/hex.js'
 import { MSR_NAMES } from '../hv/msrs.js'
 import * as e from '../synic/effects.js'
-import { hexOfBytes, hexU32, hexU64, U64Out } from './wire.js'
+import { hexU32, hexU64, U64Out } from './wire.js'
 
 const Vcpu = z.int().min(0)
 const IrqOut = z.object({ vcpu: Vcpu, vector: z.int().min(0).max(255) })

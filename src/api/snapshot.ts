@@ -112,18 +112,16 @@ const Config = z.strictObject({
 const Port = z.strictObject({
   id: portId,
   type: z.literal([1, 2, 4]),
-  vp: z.union([vcpu, z.literal(U32_MAX)]),
+  vp_index: z.union([vcpu, z.literal(U32_MAX)]),
   sint,
-  baseFlag: upTo(0xffff),
-  flagCount: upTo(0xffff),
+  flag_base: upTo(0xffff),
+  flag_count: upTo(0xffff),
 })
 
 const Connection = z.strictObject({
   id: portId,
   port: portId,
-  doorbell: z
-    .strictObject({ gpaLo: word, gpaHi: word, valueLo: word, valueHi: word, flags: word })
-    .nullable(),
+  doorbell: z.strictObject({ gpa: U64Out, value: U64Out, flags: U32 }).nullable(),
 })
 
 const Actor = z.strictObject({
@@ -132,10 +130,7 @@ const Actor = z.strictObject({
     .array(
       z.strictObject({
         vcpu: z.int().min(-1).max(9999),
-        msr: z
-          .int()
-          .min(-(2 ** 31))
-          .max(U32_MAX),
+        msr: U32,
       }),
     )
     .max(limits.CLAIMS_MAX),
@@ -149,8 +144,6 @@ const QemuRoute = z.strictObject({
     .int()
     .min(-1)
     .max(limits.GSI_LIMIT - 1),
-  stage: z.literal([0, 2]),
-  status: z.literal([0, -6, -11]),
   staged: Message.nullable(),
 })
 

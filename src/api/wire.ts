@@ -93,23 +93,3 @@ export function bytesOfHex(hex: string): Uint8Array {
   }
   return bytes
 }
-
-const BYTE_HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
-const DIGITS = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0))
-const latin1 = new TextDecoder('latin1')
-/** Longer texts built by addition are ropes: 32 bytes of memory for each byte, as long as the log lasts. */
-const SHORT_BYTES = 8
-
-export function hexOfBytes(bytes: Uint8Array): string {
-  if (bytes.length <= SHORT_BYTES) {
-    let hex = ''
-    for (let i = 0; i < bytes.length; i++) hex += BYTE_HEX[bytes[i]]
-    return hex
-  }
-  const digits = new Uint8Array(2 * bytes.length)
-  for (let i = 0; i < bytes.length; i++) {
-    digits[2 * i] = DIGITS[bytes[i] >> 4]
-    digits[2 * i + 1] = DIGITS[bytes[i] & 15]
-  }
-  return latin1.decode(digits)
-}

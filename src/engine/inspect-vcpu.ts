@@ -1,8 +1,9 @@
 /** One vCPU's state decoded for people. Looks only: no step of the machine, no seq, no line in the log. */
 import type { EventsView, MessagesView, SynicView, VcpuView } from '../api/vcpu.js'
-import { hexOfBytes, hexU32, hexU64 } from '../api/wire.js'
+import { hexU32, hexU64 } from '../api/wire.js'
 import { bitsSet, gpnOf } from '../hv/bits.js'
 import { FLAGS_PER_SINT, flagWord } from '../hv/event-flags.js'
+import { hexOfBytes } from '../hv/hex.js'
 import { GPA_PAGE_BYTES } from '../hv/limits.js'
 import {
   HEADER_BYTES,

@@ -29,5 +29,5 @@ export const DEFAULT_LIMITS: ServiceLimits = {
   logOpsMax: 65_536,
   logBytesMax: 16 * 1024 * 1024,
   replyBytesMax: 128 * 1024 * 1024,
-  snapshotPagesMax: 2048,
+  snapshotPagesMax: 16_384,
 }

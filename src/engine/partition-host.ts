@@ -162,6 +162,18 @@ export class PartitionHost {
 
   #encode(ops: readonly unknown[], options: BatchOptions): number[] {
     const { names } = this.partition
+    const known = names.size
+    try {
+      return this.#encodeAll(ops, options)
+    } catch (error) {
+      // A refused batch leaves no names behind either.
+      names.truncate(known)
+      throw error
+    }
+  }
+
+  #encodeAll(ops: readonly unknown[], options: BatchOptions): number[] {
+    const { names } = this.partition
     const writer = this.env.scratch.batch
     writer.clear()
     const prefix = options.path === undefined ? 'ops/' : options.path

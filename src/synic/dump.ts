@@ -1,5 +1,6 @@
 /** `synic.dump`: one vCPU's SynIC as the golden traces write it. */
 import { bitsSet, gpnOf, setBit, toBigInt } from '../hv/bits.js'
+import { hexOfBytes } from '../hv/hex.js'
 import { SLOT_WORDS } from '../hv/messages.js'
 import {
   FIRST_VALID_VECTOR,
@@ -71,12 +72,6 @@ export function hex64(words: Int32Array, at: number): string {
   return `0x${toBigInt(words[at], words[at + 1]).toString(16)}`
 }
 
-export function hexBytes(bytes: Uint8Array): string {
-  let hex = ''
-  for (const byte of bytes) hex += (byte < 16 ? '0' : '') + byte.toString(16)
-  return hex
-}
-
 function dumpPage(m: Machine, register: number): PageDump | null {
   const lo = m.w[register]
   if ((lo & PAGE_ENABLE) === 0) return null
@@ -91,7 +86,7 @@ function dumpPage(m: Machine, register: number): PageDump | null {
   for (let sint = 0; sint < SINT_COUNT; sint++) {
     const slot = view.subarray(sint * SLOT_WORDS, (sint + 1) * SLOT_WORDS)
     if (slot.every((word) => word === 0)) continue
-    page.slots.push({ sint, hex: hexBytes(new Uint8Array(slot.buffer, slot.byteOffset, slot.byteLength)) })
+    page.slots.push({ sint, hex: hexOfBytes(new Uint8Array(slot.buffer, slot.byteOffset, slot.byteLength)) })
   }
   return page
 }

@@ -72,8 +72,13 @@ export function writeSlot(
     const mask = (1 << rest) - 1
     chunk[to + full] = (words[from + full] & mask) | (whole ? 0 : chunk[to + full] & ~mask)
   }
-  if (whole) chunk.fill(0, to + full + (rest === 0 ? 0 : 1), at + SLOT_WORDS)
-  m.effects.push(EFFECT_MESSAGE, m.vcpuId(m.rowOfFile(f)), m.sintWord(f, sint, source), message.type)
+  if (!whole) return announce(m, f, sint, source, message.type)
+  for (let i = to + full + (rest === 0 ? 0 : 1); i < at + SLOT_WORDS; i++) chunk[i] = 0
+  announce(m, f, sint, source, message.type)
+}
+
+function announce(m: Machine, f: number, sint: number, source: Source, type: number): void {
+  m.effects.push(EFFECT_MESSAGE, m.vcpuId(m.rowOfFile(f)), m.sintWord(f, sint, source), type)
 }
 
 /** Set an event flag; false if it was set already. */

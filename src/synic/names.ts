@@ -21,6 +21,16 @@ export class NameTable {
     return this.#ids.get(text) ?? -1
   }
 
+  /** How many names there are: a mark to come back to. */
+  get size(): number {
+    return this.#texts.length
+  }
+
+  /** Forgets the names given out since `size` was this: nothing that used them came to be. */
+  truncate(size: number): void {
+    for (const text of this.#texts.splice(size)) this.#ids.delete(text)
+  }
+
   text(id: number): string {
     assert(id >= 0 && id < this.#texts.length, 'a name id comes from this table')
     return this.#texts[id]

@@ -185,7 +185,13 @@ export function scanRows(m: Machine): void {
 
 /** Queue a message and scan at once: the answer says what became of it. */
 export function postOpenvmm(m: Machine, f: number, sint: number, message: Message): void {
-  if (queueLength(m, f, sint) >= SINT_QUEUE_MAX) return m.effects.setDelivery(BUSY)
+  const waiting = queueLength(m, f, sint)
+  if (waiting >= SINT_QUEUE_MAX) return m.effects.setDelivery(BUSY)
+  if (waiting === 0 && isUsable(m, f, sint) && checkReady(m, f, sint)) {
+    // What queueing it and scanning would come to: a VMM message goes before any timer that waits here.
+    fill(m, f, sint, message, FROM_MESSAGE)
+    return m.effects.setDelivery(DELIVERED)
+  }
   enqueue(m, f, sint, keep(message, OWNER_HOST, FROM_MESSAGE))
   listForScan(m, f)
   scanRows(m)

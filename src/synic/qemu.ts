@@ -17,19 +17,17 @@ import { type Message, setFlag, setPending, slotType, writeSlot } from './messag
 import { EVENT_PAGE, eventFrame, MESSAGE_PAGE, mappedGpn, messageFrame } from './pages.js'
 import { setIrq } from './sint.js'
 
-/** Staging area states (HvSintStagedMessage). BUSY passes within one op, so it is never seen at rest. */
-export const STAGE_FREE = 0
-export const STAGE_POSTED = 2
-
-/** One SINT route with a message callback, made at first use and kept. */
+/**
+ * One SINT route with a message callback, made at first use and kept. Its staging area holds one message
+ * while
+ * the slot is full (POSTED); BUSY and the completion of what was delivered pass within one op.
+ */
 export interface QemuRoute {
   readonly f: number
   readonly vp: number
   readonly sint: number
   /** -1: the route was made while SCONTROL was clear, and has no GSI for its whole life. */
   readonly gsi: number
-  stage: number
-  status: number
   staged: QueuedMessage | null
   /** The completion stands in the queue of bottom halves. */
   scheduled: boolean
@@ -52,7 +50,7 @@ function routeOf(m: Machine, f: number, sint: number): QemuRoute {
   const enabled = (m.w[f + SCONTROL] & SCONTROL_ENABLE) !== 0
   const gsi = enabled ? lowestFreeGsi(m) : -1
   const vp = m.w[f + VP_INDEX]
-  const route: QemuRoute = { f, vp, sint, gsi, stage: STAGE_FREE, status: 0, staged: null, scheduled: false }
+  const route: QemuRoute = { f, vp, sint, gsi, staged: null, scheduled: false }
   m.qemuRoutes.set(key, route)
   if (gsi >= 0) installRoutes(m)
   return route
@@ -72,67 +70,56 @@ function setSint(m: Machine, route: QemuRoute, source: Source): void {
   if (route.gsi >= 0) setIrq(m, route.vp, route.sint, source)
 }
 
-/** `post_msg`, and the vCPU's own work that follows it at once (cpu_post_msg). Depth is exactly one. */
-function stage(m: Machine, route: QemuRoute, message: QueuedMessage): number {
-  if (route.stage !== STAGE_FREE) return EAGAIN
-  route.stage = STAGE_POSTED
-  route.staged = message
+/**
+ * The vCPU's own work on a staged message (cpu_post_msg): 0, -EAGAIN on a full slot, -ENXIO without a page.
+ */
+function attempt(m: Machine, route: QemuRoute, message: Message): number {
   if (mappedGpn(m, route.f, MESSAGE_PAGE) < 0) {
-    route.status = ENXIO
-    schedule(m, route)
-    return 0
+    const vcpu = m.vcpuId(m.rowOfFile(route.f))
+    m.effects.push(EFFECT_DROPPED, vcpu, m.sintWord(route.f, route.sint, FROM_MESSAGE), ENXIO)
+    return ENXIO
   }
   const frame = messageFrame(m, route.f)
   if (slotType(m, frame, route.sint) !== HVMSG_NONE) {
-    // Waits for an acknowledgement; a route without GSI waits for ever.
     setPending(m, frame, route.sint, false)
-    route.status = EAGAIN
-    return 0
+    return EAGAIN
   }
-  writeSlot(m, route.f, frame, route.sint, message, message.source, true, false)
-  setSint(m, route, message.source)
-  route.status = 0
-  schedule(m, route)
+  writeSlot(m, route.f, frame, route.sint, message, FROM_MESSAGE, true, false)
+  setSint(m, route, FROM_MESSAGE)
   return 0
-}
-
-function schedule(m: Machine, route: QemuRoute): void {
-  if (route.scheduled) return
-  route.scheduled = true
-  m.bottomHalves.push(route)
 }
 
 /** The resample eventfd was signalled: only a posted message has something to complete. */
 export function completeOnAck(m: Machine, route: QemuRoute): void {
   // With a split irqchip QEMU emulates resampling from I/O APIC EOIs, which a SINT never makes.
-  if (route.stage === STAGE_POSTED && m.options.irqchip === 'full') schedule(m, route)
+  if (route.staged === null || route.scheduled || m.options.irqchip !== 'full') return
+  route.scheduled = true
+  m.bottomHalves.push(route)
 }
 
 /** Settle step 3: completions, first in first out. An originator told to try again posts the same message. */
 export function runBottomHalves(m: Machine): void {
   for (let route = m.bottomHalves.shift(); route !== undefined; route = m.bottomHalves.shift()) {
     route.scheduled = false
-    if (route.stage !== STAGE_POSTED) continue
-    const { status, staged } = route
-    route.stage = STAGE_FREE
-    route.status = 0
-    route.staged = null
-    if (status === EAGAIN && staged !== null) stage(m, route, staged)
-    else if (status !== 0) {
-      const vcpu = m.vcpuId(m.rowOfFile(route.f))
-      m.effects.push(EFFECT_DROPPED, vcpu, m.sintWord(route.f, route.sint, FROM_MESSAGE), status)
-    }
+    const { staged } = route
+    if (staged !== null && attempt(m, route, staged) !== EAGAIN) route.staged = null
   }
 }
 
-/** Post through the implicit route; 0, or -EAGAIN while the staging area is in use. */
+/**
+ * `post_msg` on the implicit route; 0, or -EAGAIN while the staging area is in use: its depth is exactly one.
+ */
 export function postRoute(m: Machine, f: number, sint: number, message: Message): number {
   const route = routeOf(m, f, sint)
-  const result = stage(m, route, keep(message, OWNER_HOST, FROM_MESSAGE))
-  if (result !== 0) m.effects.setDelivery(BUSY)
-  else if (route.status === 0) m.effects.setDelivery(DELIVERED)
-  else m.effects.setDelivery(route.status === EAGAIN ? QUEUED : DROPPED)
-  return result
+  if (route.staged !== null) {
+    m.effects.setDelivery(BUSY)
+    return EAGAIN
+  }
+  const status = attempt(m, route, message)
+  // Waits for an acknowledgement; a route without GSI waits for ever.
+  if (status === EAGAIN) route.staged = keep(message, OWNER_HOST, FROM_MESSAGE)
+  m.effects.setDelivery(status === 0 ? DELIVERED : status === EAGAIN ? QUEUED : DROPPED)
+  return 0
 }
 
 /** `message.post`: what the staging area answers; a missing message page is told by its callback. */

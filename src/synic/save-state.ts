@@ -3,9 +3,10 @@
  * complete").
  */
 import { bitsSet, setBit } from '../hv/bits.js'
+import { hexOfBytes } from '../hv/hex.js'
 import { GPA_PAGE_BYTES } from '../hv/limits.js'
 import { SINT_COUNT, STIMER_COUNT } from '../hv/registers.js'
-import { hex64, hexBytes } from './dump.js'
+import { hex64 } from './dump.js'
 import { Effects } from './effects.js'
 import { routeEntries } from './gsi-routes.js'
 import * as at from './layout.js'
@@ -13,6 +14,7 @@ import { CRASH_P0, GUEST_OS_ID, HYPERCALL, Machine, type PartitionConfig, REFERE
 import type { QueuedMessage } from './message-queue.js'
 import { MESSAGE_PAGE, type SynicPage } from './pages.js'
 import { Partition } from './partition.js'
+import type { Connection, Doorbell, Port } from './ports.js'
 import { MODEL_OPENVMM } from './profile.js'
 import * as saved from './saved-state.js'
 import { setSintGsi, sintGsi } from './sint.js'
@@ -24,7 +26,7 @@ function saveMessage(message: QueuedMessage): saved.SavedMessage {
   const { owner, source, type, bytes } = message
   const payload = new Uint8Array(message.words.buffer, message.words.byteOffset, bytes)
   const sender = hex64(Int32Array.of(message.senderLo, message.senderHi), 0)
-  return { owner, source, type: type >>> 0, sender, hex: hexBytes(payload) }
+  return { owner, source, type: type >>> 0, sender, hex: hexOfBytes(payload) }
 }
 
 /** Bytes of a frame up to the last that is not zero; null for a frame that was never made. */
@@ -33,7 +35,7 @@ function saveFrame(m: Machine, frame: number): string | null {
   const view = m.memory.view(frame)
   let words = view.length
   while (words > 0 && view[words - 1] === 0) words--
-  return hexBytes(new Uint8Array(view.buffer, view.byteOffset, words * 4))
+  return hexOfBytes(new Uint8Array(view.buffer, view.byteOffset, words * 4))
 }
 
 function saveFile(m: Machine, f: number): saved.SavedFile {
@@ -126,16 +128,14 @@ export function savePartition(partition: Partition): saved.SavedState {
       ...place(key),
       vp_index: route.vp,
       gsi: route.gsi,
-      stage: route.stage,
-      status: route.status,
       staged: route.staged === null ? null : saveMessage(route.staged),
     })),
     bottom_halves: m.bottomHalves.map(({ f, sint }) => place(m.queueKey(f, sint))),
     gsi_routes: routeEntries(m),
     irqfds: byKey(m.irqfds).map(([gsi, state]) => ({ gsi, state })),
     eventfds: [...m.eventfds].sort((a, b) => a - b),
-    ports: byKey(m.ports).map(([id, port]) => ({ id, ...port })),
-    connections: [...m.connections].map(([id, connection]) => ({ id, ...connection })),
+    ports: byKey(m.ports).map(([id, port]) => savePort(id, port)),
+    connections: [...m.connections].map(([id, connection]) => saveConnection(id, connection)),
     rings: byKey(m.rings).map(([key, ring]) => ({
       ...place(key),
       head: ring.head,
@@ -148,7 +148,10 @@ export function savePartition(partition: Partition): saved.SavedState {
       message: saveMessage(message),
     })),
     page_holders: byKey(m.pageHolders).map(([gpn, actor]) => ({ gpa: gpaText(gpn), actor })),
-    actors: [...m.actors].map(([name, { claims }]) => ({ name, claims })),
+    actors: [...m.actors].map(([name, { claims }]) => ({
+      name,
+      claims: claims.map(({ vcpu, msr }) => ({ vcpu, msr: msr >>> 0 })),
+    })),
   }
 }
 
@@ -249,18 +252,9 @@ function restoreQueues(m: Machine, state: saved.SavedState, fileAt: FileAt): voi
   const keyOf = (place: saved.SavedPlace & { sint: number }) => m.queueKey(fileAt(place), place.sint)
   for (const queue of state.queues) m.queues.set(keyOf(queue), queue.messages.map(restoreMessage))
   for (const route of state.qemu_routes) {
-    const { vp_index: vp, sint, gsi, stage, status } = route
+    const { vp_index: vp, sint, gsi } = route
     const staged = route.staged === null ? null : restoreMessage(route.staged)
-    m.qemuRoutes.set(keyOf(route), {
-      f: fileAt(route),
-      vp,
-      sint,
-      gsi,
-      stage,
-      status,
-      staged,
-      scheduled: false,
-    })
+    m.qemuRoutes.set(keyOf(route), { f: fileAt(route), vp, sint, gsi, staged, scheduled: false })
   }
   for (const place of state.bottom_halves) {
     const route = m.qemuRoutes.get(keyOf(place))
@@ -273,6 +267,33 @@ function restoreQueues(m: Machine, state: saved.SavedState, fileAt: FileAt): voi
     const { sint, state: progress } = split
     m.splits.push({ f: fileAt(split), sint, state: progress, message: restoreMessage(split.message) })
   }
+}
+
+function savePort(id: number, { type, vp, sint, baseFlag, flagCount }: Port): saved.SavedPort {
+  return { id, type, vp_index: vp, sint, flag_base: baseFlag, flag_count: flagCount }
+}
+
+function saveConnection(id: number, { port, doorbell }: Connection): saved.SavedConnection {
+  if (doorbell === null) return { id, port, doorbell }
+  const { gpaLo, gpaHi, valueLo, valueHi, flags } = doorbell
+  const words = Int32Array.of(gpaLo, gpaHi, valueLo, valueHi)
+  return { id, port, doorbell: { gpa: hex64(words, 0), value: hex64(words, 2), flags: flags >>> 0 } }
+}
+
+function restorePorts(m: Machine, state: saved.SavedState): void {
+  for (const { id, type, vp_index: vp, sint, flag_base: baseFlag, flag_count: flagCount } of state.ports) {
+    m.ports.set(id, { type, vp, sint, baseFlag, flagCount })
+  }
+  for (const { id, port, doorbell } of state.connections) {
+    m.connections.set(id, { port, doorbell: doorbell === null ? null : restoreDoorbell(doorbell) })
+    if (doorbell !== null) m.doorbells++
+  }
+}
+
+function restoreDoorbell({ gpa, value, flags }: NonNullable<saved.SavedConnection['doorbell']>): Doorbell {
+  const [gpaLo, gpaHi] = saved.halvesOf(gpa)
+  const [valueLo, valueHi] = saved.halvesOf(value)
+  return { gpaLo, gpaHi, valueLo, valueHi, flags: flags | 0 }
 }
 
 /** A partition in the state a document describes. The document's shape has been checked before. */
@@ -307,13 +328,11 @@ export function restorePartition(state: saved.SavedState, effects = new Effects(
   saved.restoreRoutes(m, state.gsi_routes)
   for (const { gsi, state: bound } of state.irqfds) m.irqfds.set(gsi, bound)
   for (const conn of state.eventfds) m.eventfds.add(conn)
-  for (const { id, ...port } of state.ports) m.ports.set(id, port)
-  for (const { id, ...connection } of state.connections) {
-    m.connections.set(id, connection)
-    if (connection.doorbell !== null) m.doorbells++
-  }
+  restorePorts(m, state)
   for (const { gpa, actor } of state.page_holders) m.pageHolders.set(gpnOfText(gpa), actor)
-  for (const { name, claims } of state.actors) m.actors.set(name, { claims })
+  for (const { name, claims } of state.actors) {
+    m.actors.set(name, { claims: claims.map(({ vcpu, msr }) => ({ vcpu, msr: msr | 0 })) })
+  }
   const partition = new Partition(config, m)
   partition.seq = state.seq
   return partition

@@ -5,7 +5,6 @@ import type { PartitionKind } from '../hv/cpuid.js'
 import type { Source } from './effects.js'
 import type { RouteEntry } from './gsi-routes.js'
 import type { Machine } from './machine.js'
-import type { Connection, Port } from './ports.js'
 import type { Options, ProfileName } from './profile.js'
 
 export const SNAPSHOT_FORMAT = 'synicd-snapshot'
@@ -62,6 +61,22 @@ export interface SavedVcpu {
   }[]
 }
 
+export interface SavedPort {
+  readonly id: number
+  readonly type: number
+  /** 4294967295 = any. */
+  readonly vp_index: number
+  readonly sint: number
+  readonly flag_base: number
+  readonly flag_count: number
+}
+
+export interface SavedConnection {
+  readonly id: number
+  readonly port: number
+  readonly doorbell: { readonly gpa: string; readonly value: string; readonly flags: number } | null
+}
+
 export interface SavedState {
   readonly format: typeof SNAPSHOT_FORMAT
   readonly version: typeof SNAPSHOT_VERSION
@@ -98,16 +113,14 @@ export interface SavedState {
     readonly sint: number
     readonly vp_index: number
     readonly gsi: number
-    readonly stage: number
-    readonly status: number
     readonly staged: SavedMessage | null
   })[]
   readonly bottom_halves: readonly (SavedPlace & { readonly sint: number })[]
   readonly gsi_routes: readonly RouteEntry[]
   readonly irqfds: readonly { readonly gsi: number; readonly state: number }[]
   readonly eventfds: readonly number[]
-  readonly ports: readonly ({ readonly id: number } & Port)[]
-  readonly connections: readonly ({ readonly id: number } & Connection)[]
+  readonly ports: readonly SavedPort[]
+  readonly connections: readonly SavedConnection[]
   readonly rings: readonly (SavedPlace & {
     readonly sint: number
     readonly head: number

@@ -125,3 +125,23 @@ describe('the service', () => {
     expect(source.partition.seq).toBe(2)
   })
 })
+
+describe('names', () => {
+  it('are forgotten with the batch that brought them, so that refusals cannot use them up', () => {
+    const p = host()
+    const strangers = Array.from({ length: 3000 }, (_, i) => ({ op: 'actor.attach', actor: `stranger-${i}` }))
+    for (let i = 0; i < 3; i++)
+      expect(refusal(() => p.applyBatch([...strangers, null])).code).toBe('invalid-op')
+    expect(p.partition.names.size).toBe(1)
+    expect(p.applyBatch([{ op: 'actor.attach', actor: 'vmbus' }]).results).toEqual(['{"ok":true}'])
+  })
+
+  it('are bounded', () => {
+    const p = host()
+    const many = Array.from({ length: 4096 }, (_, i) => ({ op: 'actor.attach', actor: `a${i}` }))
+    expect(refusal(() => p.applyBatch(many)).errors[0]).toEqual({
+      path: 'ops/4095/actor',
+      message: 'must be one of the 4096 names this partition can know',
+    })
+  })
+})

@@ -8,8 +8,11 @@ import routes from '../routes/index.js'
 import type { MetricsText } from '../routes/metrics.js'
 import { handleUnknown, handleUnroutable } from '../routes/problems.js'
 import { limitRate } from '../routes/rate-limit.js'
+import streamRoutes from '../routes/streams.js'
 import { JSON_TYPE } from './api/operation.js'
 import type { Service } from './engine/service.js'
+import type { SessionLimits } from './streams/session.js'
+import type { StreamMeter } from './telemetry/metrics.js'
 
 export interface AppLimits {
   /** Largest request body. */
@@ -23,10 +26,12 @@ export interface AppLimits {
 
 export interface AppParts {
   readonly service: Service
-  readonly metrics: MetricsText
+  readonly metrics: MetricsText & { readonly streamMeter?: StreamMeter }
   readonly health: HealthView
   readonly logger?: FastifyBaseLogger
   readonly limits?: Partial<AppLimits>
+  /** How patient streams are with slow readers. */
+  readonly stream?: Partial<SessionLimits>
 }
 
 const DEFAULT_LIMITS: AppLimits = {
@@ -81,6 +86,7 @@ export async function buildApp({
   health,
   logger,
   limits,
+  stream,
 }: AppParts): Promise<FastifyInstance> {
   const { bodyBytes, requestsPerSecond, idempotencyEntries, idempotencyBytes } = {
     ...DEFAULT_LIMITS,
@@ -103,6 +109,13 @@ export async function buildApp({
   await limitRate(app, requestsPerSecond)
   handleUnknown(app, metrics)
   const idempotency = new IdempotencyStore(idempotencyEntries, idempotencyBytes)
+  const streamMeter = metrics.streamMeter ?? { clients: 0, dropped: 0 }
+  await app.register(streamRoutes, {
+    service,
+    streamMeter,
+    frameBytes: bodyBytes,
+    ...(stream === undefined ? {} : { sessionLimits: stream }),
+  })
   await app.register(routes, { service, meter: metrics, metrics, health, idempotency })
   return app
 }

@@ -19,6 +19,8 @@ export interface ServiceLimits {
   readonly replyBytesMax: number
   /** Pages of guest memory that one snapshot document may hold. */
   readonly snapshotPagesMax: number
+  /** Notifications each partition keeps for streams that come back. */
+  readonly streamRing: number
 }
 
 export const DEFAULT_LIMITS: ServiceLimits = {
@@ -30,4 +32,5 @@ export const DEFAULT_LIMITS: ServiceLimits = {
   logBytesMax: 16 * 1024 * 1024,
   replyBytesMax: 128 * 1024 * 1024,
   snapshotPagesMax: 16_384,
+  streamRing: 65_536,
 }

@@ -13,6 +13,7 @@ import { Journal } from './journal.js'
 import { LatencyTracker } from './latency.js'
 import type { ServiceLimits } from './limits.js'
 import type { Meter } from './meter.js'
+import { NotificationLog } from './notifications.js'
 
 export type ClockMode = 'virtual' | 'realtime'
 export type Labels = Readonly<Record<string, string>>
@@ -56,10 +57,13 @@ const CATCH_UP_SLICES = 64
 
 export class PartitionHost {
   readonly journal: Journal
+  readonly notifications: NotificationLog
   readonly createdAt = new Date()
   labels: Labels = {}
   /** Counts replacements of the routing table, for ETags. */
   routesRevision = 0
+  /** Told when the partition is deleted. */
+  readonly onDelete = new Set<() => void>()
   /** Told after each batch, so that timers of realtime partitions can be set anew. */
   onSettled: (() => void) | null = null
   readonly #latency: LatencyTracker
@@ -78,6 +82,7 @@ export class PartitionHost {
   ) {
     const { logOpsMax, logBytesMax } = env.limits
     this.journal = new Journal(partition.seq, logOpsMax, logBytesMax)
+    this.notifications = new NotificationLog(env.limits.streamRing)
     this.#latency = new LatencyTracker(env.meter)
     this.#epochMs = env.now() - partition.now / TICKS_PER_MS
   }
@@ -121,6 +126,7 @@ export class PartitionHost {
     this.catchUp()
     const seq = this.partition.seq + 1
     const results = this.#applyAll(starts, stopOnFault)
+    this.notifications.flush()
     this.onSettled?.()
     return { seq, results }
   }
@@ -141,6 +147,7 @@ export class PartitionHost {
       // Too many expiries for one op: smaller steps, a bounded number of them.
       ticks = this.partition.effects.errno === E2BIG ? Math.ceil(ticks / 2) : this.#ticksBehind()
     }
+    this.notifications.flush()
   }
 
   /** Milliseconds until the next timer of a realtime partition is due; Infinity if none runs. */
@@ -289,6 +296,7 @@ export class PartitionHost {
     if (code === o.OP_MESSAGE_POST && (effects.has & HAS_DELIVERY) !== 0 && effects.delivery === QUEUED) {
       this.#latency.noteQueued(words[at + o.OP_VCPU], words[at + o.OP_ARGS], nowMs)
     }
+    this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq)
     if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()
     return text

@@ -132,6 +132,10 @@ export class Service {
     return savePartition(host.partition)
   }
 
+  find(id: string): PartitionHost | undefined {
+    return this.#hosts.get(id)
+  }
+
   /** @throws EngineError partition-not-found */
   get(id: string): PartitionHost {
     const host = this.#hosts.get(id)
@@ -149,6 +153,7 @@ export class Service {
     this.#clock.remove(host)
     this.#hosts.delete(id)
     this.#vcpus -= host.vcpuCount
+    for (const tell of host.onDelete) tell()
   }
 
   close(): void {

@@ -121,6 +121,15 @@ export function visibleFrame(m: Machine, gpn: number): number {
   return key < 0 ? m.memory.frameAt(gpn) : m.w[frameWord(key)]
 }
 
+/**
+ * Frame where the message delivered last to this file stands. KVM may have written past QEMU's overlay, to
+ * GPA 0.
+ */
+export function deliveredFrame(m: Machine, f: number): number {
+  if (m.profile.model !== MODEL_QEMU || mappedGpn(m, f, MESSAGE_PAGE) >= 0) return m.w[f + MESSAGE_FRAME]
+  return visibleFrame(m, gpnOf(m.w[f + SIMP], m.w[f + SIMP + 1]))
+}
+
 /** The same frame, ready to be written. */
 export function writableVisibleFrame(m: Machine, gpn: number): number {
   const key = overlayAt(m, gpn)

@@ -16,8 +16,15 @@ import { Buckets, ReadHistogram, type Series } from './histogram.js'
 
 export interface Metrics {
   readonly registry: Registry
+  readonly streamMeter: StreamMeter
   /** One finished request. `route` is the pattern, never the path: labels stay bounded. */
   observeHttp(method: string, route: string, status: number, seconds: number): void
+}
+
+/** What the stream's sockets count themselves. */
+export interface StreamMeter {
+  clients: number
+  dropped: number
 }
 
 /** A counter whose values are taken from the engine at each scrape; every series exists from the start. */
@@ -136,7 +143,7 @@ function added<K, V>(map: Map<K, V>, key: K, value: V): V {
   return value
 }
 
-function registerGauges(registry: Registry, service: Service): void {
+function registerGauges(registry: Registry, service: Service, stream: StreamMeter): void {
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name,
@@ -148,6 +155,7 @@ function registerGauges(registry: Registry, service: Service): void {
     })
   gauge('synicd_partitions', 'Partitions hosted now', () => service.partitionCount)
   gauge('synicd_vcpus', 'vCPUs of all partitions', () => service.vcpuCount)
+  gauge('synicd_stream_clients', 'Stream sockets open now', () => stream.clients)
 }
 
 /** All series of one service, on a registry of its own. */
@@ -156,6 +164,10 @@ export function createMetrics(service: Service): Metrics {
   collectDefaultMetrics({ register: registry })
   registerCounters(registry, service.meter)
   registerLatency(registry, service.meter)
-  registerGauges(registry, service)
-  return { registry, observeHttp: registerHttp(registry) }
+  const streamMeter: StreamMeter = { clients: 0, dropped: 0 }
+  registerGauges(registry, service, streamMeter)
+  mirror(registry, 'synicd_stream_dropped_total', 'Notifications left out for slow readers', [], (add) =>
+    add({}, streamMeter.dropped),
+  )
+  return { registry, streamMeter, observeHttp: registerHttp(registry) }
 }

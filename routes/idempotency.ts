@@ -77,7 +77,7 @@ export function answerOnce(
   scope: string,
   body: unknown,
   make: () => Answer,
-): void {
+): Answer {
   const key = reply.request.headers['idempotency-key']
   if (key === undefined) return send(reply, make())
   if (typeof key !== 'string' || !KEY.test(key)) {
@@ -91,11 +91,12 @@ export function answerOnce(
   const answer = kept ?? make()
   if (kept === undefined) store.keep(place, digest, answer)
   else reply.header('idempotency-replayed', 'true')
-  send(reply, answer)
+  return send(reply, answer)
 }
 
-function send(reply: FastifyReply, { status, text, location }: Answer): void {
-  reply.code(status)
-  if (location !== undefined) reply.header('location', location)
-  sendJson(reply, text)
+function send(reply: FastifyReply, answer: Answer): Answer {
+  reply.code(answer.status)
+  if (answer.location !== undefined) reply.header('location', answer.location)
+  sendJson(reply, answer.text)
+  return answer
 }

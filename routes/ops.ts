@@ -7,14 +7,16 @@ import { hostOf, type RouteParts } from './parts.js'
 import { checkQuery, Router } from './typed.js'
 
 export default async function opRoutes(app: FastifyInstance, parts: RouteParts) {
-  const { service, idempotency } = parts
+  const { service, idempotency, outgoing } = parts
   new Router(app, parts.meter).raw(postOps, (request, reply) => {
     checkQuery(postOps, request)
+    outgoing.admit()
     const host = hostOf(service, request)
     const { ops, actor, stopOnFault } = readBatch(request.body)
-    answerOnce(idempotency, reply, `ops ${host.serial}`, request.body, () => {
+    const answer = answerOnce(idempotency, reply, `ops ${host.serial}`, request.body, () => {
       const { seq, results } = host.applyBatch(ops, { actor, stopOnFault })
       return { status: 200, text: `{"seq":${seq},"results":[${results.join(',')}]}` }
     })
+    outgoing.track(reply.raw, answer.text)
   })
 }

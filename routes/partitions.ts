@@ -61,7 +61,7 @@ function mergedLabels(old: Labels, patch: Readonly<Record<string, string | null>
 }
 
 export default async function partitionRoutes(app: FastifyInstance, parts: RouteParts) {
-  const { service, idempotency } = parts
+  const { service, idempotency, outgoing } = parts
   const router = new Router(app, parts.meter)
 
   router.on(ops.createPartition, ({ body }, request, reply) => {
@@ -87,7 +87,12 @@ export default async function partitionRoutes(app: FastifyInstance, parts: Route
     return reply.code(204).send()
   })
 
-  router.on(ops.getSnapshot, ({ params }) => service.snapshot(service.get(params.pid)))
+  router.on(ops.getSnapshot, ({ params }, _request, reply) => {
+    outgoing.admit()
+    const text = JSON.stringify(service.snapshot(service.get(params.pid)))
+    outgoing.track(reply.raw, text)
+    return text
+  })
 
   router.on(ops.forkPartition, ({ body = {} }, request, reply) => {
     const host = hostOf(service, request)

@@ -5,12 +5,14 @@ import { U32_MAX, U32_RULE } from '../src/api/wire.js'
 import type { PartitionHost } from '../src/engine/partition-host.js'
 import type { Service } from '../src/engine/service.js'
 import type { IdempotencyStore } from './idempotency.js'
+import type { Outgoing } from './outgoing.js'
 import type { HttpMeter } from './typed.js'
 
 export interface RouteParts {
   readonly service: Service
   readonly meter: HttpMeter
   readonly idempotency: IdempotencyStore
+  readonly outgoing: Outgoing
 }
 
 type Params = Readonly<Record<string, string>>

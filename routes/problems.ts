@@ -2,6 +2,7 @@
  * Errors as problem documents: what handlers throw, what Fastify refuses, paths and methods that do not
  * exist.
  */
+import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_TYPE } from '../src/api/openapi.js'
 import { OPERATIONS } from '../src/api/operations/all.js'
@@ -79,6 +80,44 @@ function handleError(meter: HttpMeter, error: unknown, request: FastifyRequest, 
   const { operation } = request.routeOptions.config
   // Control-plane routes have a hook of their own.
   if (operation?.plane === 'data') observe(meter, request, reply, operation.path)
+}
+
+const BROKEN: Readonly<Record<string, { status: number; reason: string; detail: string }>> = {
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    reason: 'Request Header Fields Too Large',
+    detail: 'The request line and headers are longer than 16 KiB.',
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: 408,
+    reason: 'Request Timeout',
+    detail: 'The request did not come whole in time.',
+  },
+}
+
+/**
+ * What Node's parser refuses has no request yet, only a socket: the problem is written on it, and it is
+ * closed.
+ */
+export function answerBrokenHttp(error: Error & { code?: string }, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+  const { status, reason, detail } = BROKEN[error.code ?? ''] ?? {
+    status: 400,
+    reason: 'Bad Request',
+    detail: `This is not HTTP as it should be: ${error.message}.`,
+  }
+  const { title } = PROBLEMS['invalid-request']
+  const problem = {
+    type: problemType('invalid-request'),
+    title,
+    status,
+    detail,
+    instance: '',
+    request_id: '',
+  }
+  const body = JSON.stringify(problem)
+  const head = `HTTP/1.1 ${status} ${reason}\r\ncontent-type: ${PROBLEM_TYPE}\r\nconnection: close\r\n`
+  socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
 }
 
 /** A request that Fastify cannot even route: no hook has run for it. */

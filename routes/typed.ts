@@ -74,7 +74,9 @@ function checkHeaders(schema: z.ZodObject, request: FastifyRequest): unknown {
 function checkBody(operation: Operation, request: FastifyRequest): unknown {
   const { body } = operation
   if (body === undefined) return undefined
-  return body.type === undefined ? check(body.schema, request.body) : request.body
+  if (body.type !== undefined) return request.body
+  // Where every field may be left out, so may the body.
+  return check(body.schema, request.body ?? (body.required ? undefined : {}))
 }
 
 export class Router {

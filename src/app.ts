@@ -6,10 +6,12 @@ import type { HealthView } from '../routes/health.js'
 import { IdempotencyStore } from '../routes/idempotency.js'
 import routes from '../routes/index.js'
 import type { MetricsText } from '../routes/metrics.js'
-import { handleUnknown, handleUnroutable } from '../routes/problems.js'
+import { Outgoing } from '../routes/outgoing.js'
+import { answerBrokenHttp, handleUnknown, handleUnroutable } from '../routes/problems.js'
 import { limitRate } from '../routes/rate-limit.js'
 import streamRoutes from '../routes/streams.js'
 import { JSON_TYPE } from './api/operation.js'
+import { InputError } from './api/problem.js'
 import type { Service } from './engine/service.js'
 import type { SessionLimits } from './streams/session.js'
 import type { StreamMeter } from './telemetry/metrics.js'
@@ -22,6 +24,8 @@ export interface AppLimits {
   /** Answers kept for Idempotency-Key: how many, and their bytes together. */
   readonly idempotencyEntries: number
   readonly idempotencyBytes: number
+  /** Large answers that clients have not taken yet. */
+  readonly outgoingBytes: number
 }
 
 export interface AppParts {
@@ -39,10 +43,13 @@ const DEFAULT_LIMITS: AppLimits = {
   requestsPerSecond: 0,
   idempotencyEntries: 10_000,
   idempotencyBytes: 64 * 1024 * 1024,
+  outgoingBytes: 256 * 1024 * 1024,
 }
 
 /** Longest path parameter looked at; longer ones are no resource. */
 const PARAM_LENGTH_MAX = 128
+/** A request that has not come whole by then is cut off. */
+const REQUEST_TIMEOUT_MS = 60_000
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/
 
 /** The client's name for a request if it fits a log line, else one of our own. */
@@ -56,14 +63,37 @@ function requestIds(): (request: IncomingMessage) => string {
   }
 }
 
+/** Why a body was refused: the parser's own words with the place, or the names that no object may have. */
+function malformed(body: string): InputError {
+  let message = 'must not have a member "__proto__", nor "constructor" with "prototype"'
+  try {
+    JSON.parse(body)
+  } catch (error) {
+    message = `must be JSON: ${(error as Error).message}`
+  }
+  return new InputError([{ path: '', message }], 'malformed-json', `The body ${message}.`)
+}
+
 /** JSON bodies and nothing else; a route that takes bytes says so itself. An empty body is none. */
 function parseJsonOnly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser<string>(JSON_TYPE, { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined)
-    else parse(request, body, done)
+    if (body === '') return done(null, undefined)
+    parse(request, body, (error, value) => done(error === null ? null : malformed(body), value))
   })
+}
+
+/** Bodies come as they are, in UTF-8. */
+function encodingRefusal(headers: IncomingMessage['headers']): InputError | undefined {
+  const encoding = headers['content-encoding'] ?? 'identity'
+  const [, charset = 'utf-8'] = /charset="?([^\s;"]+)/i.exec(headers['content-type'] ?? '') ?? []
+  if (encoding === 'identity' && /^utf-?8$/i.test(charset)) return undefined
+  const [path, message] =
+    encoding === 'identity'
+      ? ['content-type', 'must have no charset but utf-8']
+      : ['content-encoding', 'must be absent']
+  return new InputError([{ path, message }], 'unsupported-media-type')
 }
 
 /** Headers of every answer, and the time it began. */
@@ -74,6 +104,8 @@ function beginAnswers(app: FastifyInstance, health: HealthView): void {
     reply.header('x-request-id', request.id)
     // Nobody caches what other methods answer.
     if (request.method === 'GET' || request.method === 'HEAD') reply.header('cache-control', 'no-store')
+    const refusal = encodingRefusal(request.headers)
+    if (refusal !== undefined) return done(refusal)
     // A client that keeps its connection would go on asking a server that is about to leave.
     if (!health.ready) reply.header('connection', 'close')
     done()
@@ -88,7 +120,7 @@ export async function buildApp({
   limits,
   stream,
 }: AppParts): Promise<FastifyInstance> {
-  const { bodyBytes, requestsPerSecond, idempotencyEntries, idempotencyBytes } = {
+  const { bodyBytes, requestsPerSecond, idempotencyEntries, idempotencyBytes, outgoingBytes } = {
     ...DEFAULT_LIMITS,
     ...limits,
   }
@@ -101,6 +133,8 @@ export async function buildApp({
     requestIdHeader: false,
     // Requests that come while the server closes are still served, with `connection: close`.
     return503OnClosing: false,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    clientErrorHandler: answerBrokenHttp,
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error, request, reply) => handleUnroutable(metrics, error, request, reply),
   })
@@ -116,6 +150,7 @@ export async function buildApp({
     frameBytes: bodyBytes,
     ...(stream === undefined ? {} : { sessionLimits: stream }),
   })
-  await app.register(routes, { service, meter: metrics, metrics, health, idempotency })
+  const outgoing = new Outgoing(outgoingBytes)
+  await app.register(routes, { service, meter: metrics, metrics, health, idempotency, outgoing })
   return app
 }

@@ -35,7 +35,7 @@ export const SETTINGS = {
     fallback: DEFAULT_LIMITS.memoryPagesMax,
     help: 'pages of guest memory a partition may touch, 4 KiB each',
   },
-  'max-body-bytes': { schema: whole(1024, 1024 * MIB), fallback: 16 * MIB, help: 'largest request body' },
+  'max-body-bytes': { schema: whole(1024, 1024 * MIB), fallback: 64 * MIB, help: 'largest request body' },
   'max-ops': { schema: whole(1, 1e6), fallback: DEFAULT_LIMITS.opsPerBatchMax, help: 'ops in one batch' },
   'max-rate': { schema: whole(0, 1e9), fallback: 0, help: 'requests a second and client; 0 = no limit' },
   'log-ops': {

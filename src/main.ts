@@ -10,6 +10,9 @@ import { createMetrics } from './telemetry/metrics.js'
 /** Time between failing readiness and refusing connections, so that a load balancer notices. */
 const NOTICE_MS = 500
 
+/** A page in a snapshot, as hex: what one side writes the other must accept as a body. */
+const SNAPSHOT_PAGE_BYTES = 8250
+
 /** Starts the server; resolves once it listens, with its address. It closes on SIGTERM and SIGINT. */
 export async function startServer(config: Config): Promise<string> {
   const logger = createLogger(config.logLevel)
@@ -20,6 +23,7 @@ export async function startServer(config: Config): Promise<string> {
     opsPerBatchMax: config.maxOps,
     logOpsMax: config.logOps,
     logBytesMax: config.logBytes,
+    snapshotPagesMax: Math.floor((config.maxBodyBytes * 0.97) / SNAPSHOT_PAGE_BYTES),
   })
   const metrics = createMetrics(service)
   const health = new Health()

@@ -36,6 +36,7 @@ export const PROBLEMS = {
   'idempotency-conflict': { status: 422, title: 'The idempotency key was used with another body' },
   'too-many-requests': { status: 429, title: 'Too many requests' },
   'internal-error': { status: 500, title: 'The server failed' },
+  'too-busy': { status: 503, title: 'Too much is being sent already' },
   'not-ready': { status: 503, title: 'The server is not ready' },
 } as const satisfies Record<string, CatalogueEntry>
 

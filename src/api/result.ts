@@ -108,15 +108,20 @@ const LIST_OF_KIND: Readonly<Record<number, number>> = {
 
 function consequencesText(effects: e.Effects): string {
   const { words } = effects
-  const lists: string[] = ['', '', '', '', '', '', '', '', '']
+  const lists: string[][] = []
   let hcallExit = ''
   for (let at = 0; at < effects.length; at += e.EFFECT_WORDS[words[at]]) {
     const list = LIST_OF_KIND[words[at]]
-    if (list !== undefined) lists[list] += `${lists[list] === '' ? '' : ','}${consequenceText(words, at)}`
-    else if (words[at] === e.EFFECT_HCALL_EXIT) hcallExit = hcallExitText(words, at)
+    if (list === undefined) {
+      if (words[at] === e.EFFECT_HCALL_EXIT) hcallExit = hcallExitText(words, at)
+    } else if (lists[list] === undefined) lists[list] = [consequenceText(words, at)]
+    else lists[list].push(consequenceText(words, at))
   }
   let text = ''
-  for (let i = 0; i < LISTS.length; i++) if (lists[i] !== '') text += `,"${LISTS[i]}":[${lists[i]}]`
+  for (let i = 0; i < lists.length; i++) {
+    // Joined, a long list is one flat text; added up it would be a rope of many times the size.
+    if (lists[i] !== undefined) text += `,"${LISTS[i]}":[${lists[i].join(',')}]`
+  }
   return text + hcallExit
 }
 

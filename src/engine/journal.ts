@@ -1,6 +1,8 @@
 /** The op log of one partition: ops as words, results as text, bounded, numbered by seq. */
 
 const CHUNK_OPS = 512
+/** A chunk goes as a whole, so none may take more than this part of the bytes allowed. */
+const CHUNKS_MIN = 16
 
 /** A run of consecutive ops. */
 interface Chunk {
@@ -50,7 +52,8 @@ export class Journal {
     this.#nextSeq = seq + 1
     if (this.opsMax === 0) return
     let chunk = this.#chunks[this.#chunks.length - 1]
-    if (chunk === undefined || chunk.starts.length === CHUNK_OPS) chunk = this.#open(seq)
+    if (chunk === undefined || chunk.starts.length === CHUNK_OPS || chunk.bytes > this.bytesMax / CHUNKS_MIN)
+      chunk = this.#open(seq)
     if (chunk.length + count > chunk.words.length) grow(chunk, count)
     const to = chunk.length
     const target = chunk.words

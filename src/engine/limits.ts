@@ -30,7 +30,7 @@ export const DEFAULT_LIMITS: ServiceLimits = {
   opsPerBatchMax: 10_000,
   logOpsMax: 65_536,
   logBytesMax: 16 * 1024 * 1024,
-  replyBytesMax: 128 * 1024 * 1024,
-  snapshotPagesMax: 16_384,
+  replyBytesMax: 32 * 1024 * 1024,
+  snapshotPagesMax: 7800,
   streamRing: 65_536,
 }

@@ -3,8 +3,8 @@ import { encodeOp } from '../api/op-encode.js'
 import { OpInputError } from '../api/op-fields.js'
 import { resultText } from '../api/result.js'
 import { fromBigInt, highHalf, lowHalf } from '../hv/bits.js'
-import { E2BIG } from '../hv/errno.js'
 import { MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
+import { isTooFar } from '../synic/clock.js'
 import { type Effects, HAS_DELIVERY, QUEUED } from '../synic/effects.js'
 import * as o from '../synic/op.js'
 import { namesVcpu, type Partition } from '../synic/partition.js'
@@ -53,7 +53,7 @@ const TICKS_PER_MS = 10_000
  */
 const DUMP_BYTES = 24 * 1024
 /** Slices one catch-up of a realtime clock may take when its timers fire too often for one op. */
-const CATCH_UP_SLICES = 64
+const CATCH_UP_SLICES = 4
 
 export class PartitionHost {
   readonly journal: Journal
@@ -140,12 +140,14 @@ export class PartitionHost {
   catchUp(): void {
     if (this.clock !== 'realtime' || this.partition.machine.paused) return
     const { clock } = this.env.scratch
-    for (let slice = 0, ticks = this.#ticksBehind(); ticks > 0 && slice < CATCH_UP_SLICES; slice++) {
+    for (let slice = 0; slice < CATCH_UP_SLICES; slice++) {
+      let ticks = this.#ticksBehind()
+      if (ticks <= 0) break
+      // Too many expiries for one op: smaller steps, a bounded number of them.
+      while (isTooFar(this.partition.machine, ticks)) ticks = Math.ceil(ticks / 2)
       clock.clear()
       clock.begin(o.OP_CLOCK_ADVANCE, 0, true).put(lowHalf(ticks)).put(highHalf(ticks)).end()
       this.#applyRecord(clock.words, 0, this.env.now())
-      // Too many expiries for one op: smaller steps, a bounded number of them.
-      ticks = this.partition.effects.errno === E2BIG ? Math.ceil(ticks / 2) : this.#ticksBehind()
     }
     this.notifications.flush()
   }
@@ -274,9 +276,14 @@ export class PartitionHost {
     // One timestamp a batch: what happens inside it happens at once.
     const nowMs = this.env.now()
     const results: string[] = []
+    const { replyBytesMax } = this.env.limits
+    let bytes = 0
     for (let i = 0; i < starts.length; i++) {
-      results.push(this.#applyRecord(words, starts[i], nowMs))
-      if (stopOnFault && !this.partition.effects.ok) break
+      const text = this.#applyRecord(words, starts[i], nowMs)
+      results.push(text)
+      bytes += text.length
+      // What an op will say is not known before; the rest of a batch that says too much is left undone.
+      if ((stopOnFault && !this.partition.effects.ok) || bytes > replyBytesMax) break
     }
     if (this.vcpuCount !== before) this.env.vcpusCreated(this.vcpuCount - before)
     return results

@@ -17,7 +17,7 @@ export const SINT_QUEUE_MAX = 4096
 /** Host deliveries in progress with `split_delivery`. */
 export const SPLIT_DELIVERIES_MAX = 4096
 /** Interrupts one `clock.advance` may raise through direct timers; an op that could raise more is refused. */
-export const EXPIRIES_PER_ADVANCE_MAX = 65_536
+export const EXPIRIES_PER_ADVANCE_MAX = 16_384
 /** Reference time stays a safe integer: 28 years of 100 ns ticks. */
 export const REFERENCE_TIME_MAX = Number.MAX_SAFE_INTEGER
 /** Ports and connections of one partition, each. */

@@ -7,6 +7,8 @@ import { RefusedOpError, type ReplayTarget, type TargetConfig } from './target.j
 
 /** A batch is small, so an answer that takes longer is not coming. */
 const TIMEOUT_MS = 60_000
+/** The first answer tells whether there is a server at all. */
+const FIRST_TIMEOUT_MS = 10_000
 
 const Created = z.object({ id: z.string().min(1) })
 const Applied = z.object({ results: z.array(Result) })
@@ -27,6 +29,8 @@ export class HttpTarget implements ReplayTarget {
   readonly #base: string
   readonly #headers: Record<string, string>
   #partition = ''
+  /** Has the server answered yet? */
+  #greeted = false
 
   /** @param url where the server listens: `http://host:8440`, with or without `/v1` */
   constructor(url: string, token?: string) {
@@ -80,9 +84,10 @@ export class HttpTarget implements ReplayTarget {
         method,
         headers,
         body: body === undefined ? null : JSON.stringify(body),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: AbortSignal.timeout(this.#greeted ? TIMEOUT_MS : FIRST_TIMEOUT_MS),
       })
       const text = await response.text()
+      this.#greeted = true
       return { status: response.status, body: jsonOf(text) }
     } catch (error) {
       throw new ReplayInputError(`cannot reach ${this.name}: ${reasonOf(error)}`)

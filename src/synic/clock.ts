@@ -14,10 +14,7 @@ import { deadline, timerAt } from './stimer.js'
 export function advance(m: Machine, ticks: number): number {
   const target = m.now + ticks
   if (target > REFERENCE_TIME_MAX) return EINVAL
-  // No timer expires more often than once a tick, so a short step needs no closer look.
-  const many = (ticks + 1) * m.due.timers().length > EXPIRIES_PER_ADVANCE_MAX
-  // While paused a deadline only marks its timer, so each comes once.
-  if (many && !m.paused && mostExpiries(m, target) > EXPIRIES_PER_ADVANCE_MAX) return E2BIG
+  if (isTooFar(m, ticks)) return E2BIG
   m.horizon = target
   while (m.due.first <= target) {
     m.now = m.due.first
@@ -27,6 +24,14 @@ export function advance(m: Machine, ticks: number): number {
   m.now = target
   m.horizon = 0
   return 0
+}
+
+/** Could a step of so many ticks raise more interrupts than one op may? */
+export function isTooFar(m: Machine, ticks: number): boolean {
+  // No timer expires more often than once a tick, so a short step needs no closer look.
+  const few = (ticks + 1) * m.due.timers().length <= EXPIRIES_PER_ADVANCE_MAX
+  // While paused a deadline only marks its timer, so each comes once.
+  return !few && !m.paused && mostExpiries(m, m.now + ticks) > EXPIRIES_PER_ADVANCE_MAX
 }
 
 /** Upper bound of expiries up to `target`: a direct periodic timer raises one interrupt a period. */

@@ -33,6 +33,11 @@ describe('the log', () => {
     expect(5000 - journal.firstSeq).toBeLessThan(100_000 / 100 + 512)
   })
 
+  it('keeps its bound with results of any size: a chunk of large ones is short', () => {
+    const journal = filled(600, 1e9, 160_000, 'x'.repeat(20_000))
+    expect(600 - journal.firstSeq).toBeLessThan(12)
+  })
+
   it('keeps nothing where it is switched off, and still knows the next seq', () => {
     const journal = filled(10, 0)
     expect([journal.firstSeq, seqs(journal, 0, 100)]).toEqual([11, []])

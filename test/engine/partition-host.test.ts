@@ -145,3 +145,17 @@ describe('names', () => {
     })
   })
 })
+
+describe('a batch that says too much', () => {
+  it('stops where its results pass the bound, and leaves the rest undone', () => {
+    const p = host({ replyBytesMax: 2000 })
+    p.applyBatch([
+      { op: 'msr.write', vcpu: 0, msr: 'STIMER0_CONFIG', value: 0x1e03 },
+      { op: 'msr.write', vcpu: 0, msr: 'STIMER0_COUNT', value: 1 },
+    ])
+    const advance = { op: 'clock.advance', ticks: 20 }
+    const { results } = p.applyBatch(Array(100).fill(advance))
+    expect(results.length).toBeLessThan(10)
+    expect(p.partition.now).toBe(results.length * 20)
+  })
+})

@@ -170,3 +170,38 @@ describe('rates', () => {
     expect([reply.status, reply.headers['retry-after']]).toEqual([429, '1'])
   })
 })
+
+describe('bodies', () => {
+  const JSON_HEADERS = { 'content-type': 'application/json' }
+
+  it.each([
+    ['gzip', { ...JSON_HEADERS, 'content-encoding': 'gzip' }, 'content-encoding'],
+    ['another charset', { 'content-type': 'application/json; charset=utf-16' }, 'content-type'],
+  ])('come as they are: %s is refused', async (_what, headers, path) => {
+    const test = await testApp()
+    const { statusCode, body } = await test.app.inject({
+      method: 'POST',
+      url: '/v1/partitions',
+      headers,
+      payload: '{}',
+    })
+    expect([statusCode, JSON.parse(body).errors[0].path]).toEqual([415, path])
+  })
+
+  it.each([
+    ['{"id":', /^The body must be JSON: /],
+    ['{"__proto__":{}}', /^The body must not have a member "__proto__"/],
+  ])('that are refused say why: %s', async (text, detail) => {
+    const test = await testApp()
+    const reply = await test.post('/v1/partitions', text, JSON_HEADERS)
+    expect([reply.status, (reply.body as { detail: string }).detail]).toEqual([
+      400,
+      expect.stringMatching(detail),
+    ])
+  })
+
+  it('may be left out where every field may', async () => {
+    const test = await testApp()
+    expect((await test.post('/v1/partitions')).status).toBe(201)
+  })
+})

@@ -71,6 +71,7 @@ const CASES: Readonly<Record<ProblemCode, Case>> = {
     }
     return test.get('/v1/partitions')
   },
+  'too-busy': (test, p) => test.get(`${p}/snapshot`),
   'not-ready': async (test) => {
     test.health.drain()
     return test.get('/readyz')
@@ -80,6 +81,7 @@ const CASES: Readonly<Record<ProblemCode, Case>> = {
 function setupFor(code: ProblemCode): Setup {
   if (code === 'limit-memory') return { ...SMALL, service: { ...SMALL.service, memoryPagesMax: 1 } }
   if (code === 'snapshot-too-large') return { service: { snapshotPagesMax: 1 } }
+  if (code === 'too-busy') return { app: { outgoingBytes: -1 } }
   if (code === 'log-truncated') return { service: { logOpsMax: 1000 } }
   if (code === 'too-many-requests') return { app: { requestsPerSecond: 2 } }
   return SMALL

@@ -33,7 +33,7 @@ export const createPartition = {
   tag: 'partitions',
   summary: 'Create a partition, or restore one from a snapshot',
   headers: IdempotencyKey,
-  body: { schema: p.PartitionCreate, required: true },
+  body: { schema: p.PartitionCreate, required: false },
   replies: { 201: created('The partition made.') },
   problems: [
     'partition-exists',
@@ -115,6 +115,7 @@ export const postOps = {
     'invalid-op',
     'too-many-ops',
     'reply-too-large',
+    'too-busy',
     'vcpu-not-found',
     'limit-vcpus',
     'realtime-clock',
@@ -132,7 +133,7 @@ export const getSnapshot = {
   description: 'Give it back as `snapshot` when creating a partition.',
   params: PartitionPath,
   replies: { 200: { description: 'The state.', schema: Snapshot } },
-  problems: ['snapshot-too-large'],
+  problems: ['snapshot-too-large', 'too-busy'],
   plane: 'control',
 } as const satisfies Operation
 

@@ -38,12 +38,12 @@ export const Filter = z.strictObject({ kinds: Kinds.optional(), vcpus: Vcpus.opt
 export type Filter = z.infer<typeof Filter>
 
 /** Ops are checked by the engine, field by field, as in a REST batch. */
-export const OpsFrame = z.strictObject({
+const OpsFrame = z.strictObject({
   id: Id,
   ops: z.array(z.unknown()),
   stop_on_fault: z.boolean().optional(),
 })
-export const SubscribeFrame = z.strictObject({ id: Id, subscribe: Filter })
+const SubscribeFrame = z.strictObject({ id: Id, subscribe: Filter })
 export const ClientFrame = z.union([OpsFrame, SubscribeFrame])
 
 const list = (text: string) => text.split(',').filter((item) => item !== '')

@@ -1,6 +1,6 @@
 /** The 256-byte message slot: header offsets, flags and message types (TLFS, HV_MESSAGE). */
 
-export const SLOT_BYTES = 256
+const SLOT_BYTES = 256
 export const SLOT_WORDS = SLOT_BYTES / 4
 export const HEADER_BYTES = 16
 export const PAYLOAD_BYTES_MAX = 240

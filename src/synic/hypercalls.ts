@@ -270,108 +270,70 @@ function postCall(m: Machine, v: number, fast: boolean, iLo: number, iHi: number
   if (words === undefined || (crosses && !qemu)) {
     return qemu ? hc.HV_INSUFFICIENT_MEMORY : hc.HV_INVALID_ALIGNMENT
   }
-  return postConnection(m, v, words[0], words[2], words[3] >>> 0, words, 4)
+  return postConnection(m, v, words[0], messageOf(words[2], words[3] >>> 0, words, 4))
 }
 
 /** `hv.post_message`: the call with its input spelled out. */
-export function postMessage(
-  m: Machine,
-  v: number,
-  conn: number,
-  type: number,
-  bytes: number,
-  words: Int32Array,
-  at: number,
-): void {
+export function postMessage(m: Machine, v: number, conn: number, message: Message): void {
   if (!isPermitted(m, hc.HVCALL_POST_MESSAGE)) return answer(m, hc.HV_ACCESS_DENIED)
   if (m.profile.kvm && !m.isActive(v)) return answer(m, hc.HV_INVALID_HYPERCALL_INPUT)
   if (m.profile.kvm && m.profile.model !== MODEL_QEMU) {
     return m.effects.hcallExit(m.vcpuId(v), hc.HVCALL_POST_MESSAGE, 0, 0, 0, 0, 0)
   }
-  answer(m, postConnection(m, v, conn, type, bytes, words, at))
+  answer(m, postConnection(m, v, conn, message))
 }
 
 /** HvPostMessage on a connection, statuses in each machine's own order. */
-function postConnection(
-  m: Machine,
-  v: number,
-  conn: number,
-  type: number,
-  bytes: number,
-  words: Int32Array,
-  at: number,
-): number {
+function postConnection(m: Machine, v: number, conn: number, message: Message): number {
   switch (m.profile.model) {
     case MODEL_QEMU:
-      return postToQemu(m, conn, type, bytes, words, at)
+      return postToQemu(m, conn, message)
     case MODEL_OPENVMM:
-      return postToOpenvmm(m, v, conn, type, bytes, words, at)
+      return postToOpenvmm(m, v, conn, message)
     default:
-      return postToPort(m, v, conn, type, bytes, words, at)
+      return postToPort(m, v, conn, message)
   }
 }
 
-function messageOf(type: number, bytes: number, sender: number, words: Int32Array, at: number): Message {
-  return { type, bytes, senderLo: sender, senderHi: 0, words, at }
+/** A guest's message; who sends it is known when its port is. */
+export function messageOf(type: number, bytes: number, words: Int32Array, at: number): Message {
+  return { type, bytes, senderLo: 0, senderHi: 0, words, at }
 }
 
-function postToQemu(
-  m: Machine,
-  conn: number,
-  type: number,
-  bytes: number,
-  words: Int32Array,
-  at: number,
-): number {
-  if (bytes > PAYLOAD_BYTES_MAX) return hc.HV_INVALID_HYPERCALL_INPUT
+function postToQemu(m: Machine, conn: number, message: Message): number {
+  if (message.bytes > PAYLOAD_BYTES_MAX) return hc.HV_INVALID_HYPERCALL_INPUT
   const port = portOf(m, conn & CONNECTION_ID_MAX)
   if (port?.type !== hc.PORT_MESSAGE) return hc.HV_INVALID_CONNECTION_ID
   const v = m.rowOfVp(port.vp)
   if (v < 0) return hc.HV_INVALID_HYPERCALL_INPUT
   // Accepted means staged: a busy slot is seen to later and never told to the sender.
-  const sender = conn & CONNECTION_ID_MAX
-  return postRoute(m, v, port.sint, messageOf(type, bytes, sender, words, at)) === 0
-    ? hc.HV_SUCCESS
-    : hc.HV_INSUFFICIENT_BUFFERS
+  message.senderLo = conn & CONNECTION_ID_MAX
+  return postRoute(m, v, port.sint, message) === 0 ? hc.HV_SUCCESS : hc.HV_INSUFFICIENT_BUFFERS
 }
 
-function postToOpenvmm(
-  m: Machine,
-  v: number,
-  conn: number,
-  type: number,
-  bytes: number,
-  words: Int32Array,
-  at: number,
-): number {
+function postToOpenvmm(m: Machine, v: number, conn: number, message: Message): number {
   const port = portOf(m, conn)
   if (port?.type !== hc.PORT_MESSAGE) return hc.HV_INVALID_CONNECTION_ID
   const row = targetOf(m, v, port, () => true)
   // A handler that is not ready is found out before the message is looked at.
   if (row < 0) return hc.HV_INSUFFICIENT_BUFFERS
-  if (bytes > PAYLOAD_BYTES_MAX) return hc.HV_INVALID_PARAMETER
-  postOpenvmm(m, row, port.sint, messageOf(type, bytes, 0, words, at))
+  if (message.bytes > PAYLOAD_BYTES_MAX) return hc.HV_INVALID_PARAMETER
+  postOpenvmm(m, row, port.sint, message)
   // The port's handler takes the message; that its SINT is masked and drops it never comes back to the
   // sender.
   return m.effects.delivery === BUSY ? hc.HV_INSUFFICIENT_BUFFERS : hc.HV_SUCCESS
 }
 
-function postToPort(
-  m: Machine,
-  v: number,
-  conn: number,
-  type: number,
-  bytes: number,
-  words: Int32Array,
-  at: number,
-): number {
+function postToPort(m: Machine, v: number, conn: number, message: Message): number {
   const connection = m.connections.get(conn)
   if (connection === undefined) return hc.HV_INVALID_CONNECTION_ID
   const port = m.ports.get(connection.port)
   if (port?.type !== hc.PORT_MESSAGE) return hc.HV_INVALID_PORT_ID
+  const { type, bytes } = message
   const hypervisors = (type & HVMSG_HYPERVISOR) !== 0
   if (type === HVMSG_NONE || hypervisors || bytes > PAYLOAD_BYTES_MAX) return hc.HV_INVALID_PARAMETER
   const row = targetOf(m, v, port, (each) => acceptsMessages(m, each))
   if (row < 0) return noTarget(m, port)
-  return post(m, row, port.sint, messageOf(type, bytes, connection.port, words, at), connection.port)
+  message.senderLo = connection.port
+  return post(m, row, port.sint, message, connection.port)
 }

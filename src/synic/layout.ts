@@ -82,4 +82,3 @@ export const TIMER_QUEUED = 0xf << TIMER_QUEUED_SHIFT
 /** The row stands in the list of rows with timer work, or of rows to scan. */
 export const IN_TIMER_ROWS = 1 << 16
 export const IN_SCAN_ROWS = 1 << 17
-export const LISTED = IN_TIMER_ROWS | IN_SCAN_ROWS

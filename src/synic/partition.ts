@@ -12,7 +12,7 @@ import { dumpSynic } from './dump.js'
 import { type Effects, HAS_VALUE } from './effects.js'
 import * as routing from './gsi-routes.js'
 import { postHost, signalHost } from './host-posts.js'
-import { hypercall, postMessage, signalEvent } from './hypercalls.js'
+import { hypercall, messageOf, postMessage, signalEvent } from './hypercalls.js'
 import { APIC_ENABLED, FLAGS, NESTED_FILE, TPR } from './layout.js'
 import * as life from './lifecycle.js'
 import { Machine, type PartitionConfig } from './machine.js'
@@ -170,7 +170,7 @@ export class Partition {
       case op.OP_HYPERCALL:
         return hypercall(m, v, words, a)
       case op.OP_HV_POST_MESSAGE:
-        return postMessage(m, v, words[a], words[a + 1], words[a + 2], words, a + 3)
+        return postMessage(m, v, words[a], messageOf(words[a + 1], words[a + 2], words, a + 3))
       case op.OP_HV_SIGNAL_EVENT:
         return signalEvent(m, v, words[a], words[a + 1])
       case op.OP_VCPU_CREATE:

@@ -1,4 +1,5 @@
 /** The socket around a StreamSession: upgrade, pings, slow readers, close codes. */
+import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
@@ -61,6 +62,31 @@ function viewOf(host: PartitionHost, actor: string | undefined): StreamPartition
   }
 }
 
+/**
+ * Frames of one turn of the loop leave together, in pieces of this size: a write each would cost ten times as
+ * much.
+ */
+const CORK_BYTES = 64 * 1024
+
+function corked(socket: WebSocket, raw: Socket): (text: string) => void {
+  let holds = false
+  const release = () => {
+    if (!holds) return
+    holds = false
+    raw.uncork()
+  }
+  return (text) => {
+    if (!holds) {
+      holds = true
+      raw.cork()
+      setImmediate(release)
+    }
+    socket.send(text)
+    // What is held back here must not look like a reader that does not read.
+    if (raw.writableLength > CORK_BYTES) release()
+  }
+}
+
 function open(socket: WebSocket, request: FastifyRequest, parts: StreamParts): Client | undefined {
   const { pid } = request.params as { pid: string }
   const query = StreamQuery.safeParse(request.query)
@@ -76,7 +102,7 @@ function open(socket: WebSocket, request: FastifyRequest, parts: StreamParts): C
   }
   const { kinds, vcpus, since, actor } = query.data
   const sink = {
-    send: (text: string) => socket.send(text),
+    send: corked(socket, request.raw.socket),
     buffered: () => socket.bufferedAmount,
     close: (code: number, reason: string) => socket.close(code, reason),
   }
@@ -84,7 +110,12 @@ function open(socket: WebSocket, request: FastifyRequest, parts: StreamParts): C
   const session = new StreamSession(viewOf(host, actor), sink, { kinds, vcpus }, limits, () =>
     performance.now(),
   )
-  const stop = host.notifications.listen((news) => session.notify(news))
+  const { meter } = parts.service
+  const stop = host.notifications.listen((news, batchMs) => {
+    session.notify(news)
+    const ms = performance.now() - batchMs
+    for (const { source } of news) if (source >= 0) meter.observeSocket(source, ms)
+  })
   const deleted = () => socket.close(CLOSE_DELETED, 'partition deleted')
   host.onDelete.add(deleted)
   socket.on('close', () => {

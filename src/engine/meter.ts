@@ -14,7 +14,7 @@ export const INTERRUPT_KINDS = e.SOURCES
 export const INVARIANTS: readonly string[] = e.VIOLATIONS
 export const STAGES = ['slot', 'socket', 'ack', 'eom'] as const
 export const STAGE_SLOT = 0
-export const STAGE_SOCKET = 1
+const STAGE_SOCKET = 1
 export const STAGE_ACK = 2
 export const STAGE_EOM = 3
 
@@ -51,6 +51,11 @@ export class Meter {
     while (bucket < LATENCY_BUCKETS.length && seconds > LATENCY_BUCKETS[bucket]) bucket++
     this.buckets[series * WIDTH + bucket]++
     this.sums[series] += seconds
+  }
+
+  /** A delivery of kind `source` was written to a subscriber's socket. */
+  observeSocket(source: number, ms: number): void {
+    this.observe(STAGE_SOCKET, source, ms)
   }
 
   /** Cumulative counts of one series, one a bucket and +Inf last, and the sum. */

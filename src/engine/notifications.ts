@@ -20,10 +20,14 @@ export interface Notification {
   /** -1: of the partition as a whole. */
   readonly vcpu: number
   readonly text: string
+  /** What was delivered, where this tells a delivery: one of the effects' sources, else -1. */
+  readonly source: number
 }
 
-/** Told of new notifications after each batch, oldest first. */
-export type Listener = (news: readonly Notification[]) => void
+/**
+ * Told of new notifications after each batch, oldest first, and when the batch was: monotonic milliseconds.
+ */
+export type Listener = (news: readonly Notification[], batchMs: number) => void
 
 const LIFECYCLE_OPS: ReadonlyMap<number, string> = new Map([
   [o.OP_VCPU_CREATE, 'vcpu_created'],
@@ -93,28 +97,43 @@ export class NotificationLog {
       if (kind === undefined) continue
       const whose = words[at] === e.EFFECT_VIOLATION ? words[at + 2] : words[at + 1]
       const isVcpus = words[at] !== e.EFFECT_ACK && words[at] !== e.EFFECT_LIFECYCLE
-      this.#add(seq, m.now, kind, isVcpus ? whose : -1, () => detailOf(m, words, at))
+      const source = deliverySource(words, at)
+      this.#add(seq, m.now, kind, isVcpus ? whose : -1, () => detailOf(m, words, at), source)
     }
   }
 
   /** Tells the listeners what came since the last time. */
-  flush(): void {
+  flush(batchMs: number): void {
     if (this.#news.length === 0) return
     const news = this.#news
     this.#news = []
-    for (const listener of [...this.#listeners]) listener(news)
+    for (const listener of [...this.#listeners]) listener(news, batchMs)
   }
 
-  #add(seq: number, t: number, kind: string, vcpu: number, detail: () => string): void {
+  #add(seq: number, t: number, kind: string, vcpu: number, detail: () => string, source = -1): void {
     const n = ++this.lastN
     if (!this.#kept) return
     const whose = vcpu < 0 ? '' : `"vcpu":${vcpu >>> 0},`
     const text = `{"n":${n},"seq":${seq},"t":${t},"kind":"${kind}",${whose}${detail()}}`.replace(',}', '}')
-    const notification = { n, kind, vcpu, text }
+    const notification = { n, kind, vcpu, text, source }
     this.#ring.push(notification)
     // Forgotten in blocks: a shift for each would move the whole ring.
     if (this.#ring.length > 2 * this.capacity) this.#ring.splice(0, this.#ring.length - this.capacity)
     this.#news.push(notification)
+  }
+}
+
+/** A message in its slot, a flag set, or an interrupt that a GSI raised: what delivery latency is about. */
+function deliverySource(words: Int32Array, at: number): number {
+  switch (words[at]) {
+    case e.EFFECT_MESSAGE:
+      return words[at + 2] & 0xff
+    case e.EFFECT_EVENT:
+      return e.FROM_EVENT
+    case e.EFFECT_IRQ:
+      return (words[at + 3] & 0xff) === e.FROM_GSI ? e.FROM_GSI : -1
+    default:
+      return -1
   }
 }
 

@@ -125,8 +125,9 @@ export class PartitionHost {
   #applyRecords(starts: readonly number[], stopOnFault: boolean): BatchResult {
     this.catchUp()
     const seq = this.partition.seq + 1
+    const began = this.env.now()
     const results = this.#applyAll(starts, stopOnFault)
-    this.notifications.flush()
+    this.notifications.flush(began)
     this.onSettled?.()
     return { seq, results }
   }
@@ -149,7 +150,7 @@ export class PartitionHost {
       clock.begin(o.OP_CLOCK_ADVANCE, 0, true).put(lowHalf(ticks)).put(highHalf(ticks)).end()
       this.#applyRecord(clock.words, 0, this.env.now())
     }
-    this.notifications.flush()
+    this.notifications.flush(this.env.now())
   }
 
   /** Milliseconds until the next timer of a realtime partition is due; Infinity if none runs. */

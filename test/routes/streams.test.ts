@@ -175,6 +175,21 @@ describe('the stream', () => {
     expect(client.frames[2]).toMatchObject({ id: 2, results: [{ vector: -1 }] })
   })
 
+  it('measures how long a delivery took to a socket, by kind', async () => {
+    const { url, host, service } = await server()
+    const client = await connected(`${url}/p1/stream`)
+    host.applyBatch([
+      post(0),
+      { op: 'gsi.route', entries: [{ gsi: 5, vcpu: 1, sint: 2 }] },
+      { op: 'gsi.assert', gsi: 5 },
+    ])
+    await client.until((frame) => frame.kind === 'interrupt' && frame.vcpu === 1)
+    const seen = ['message', 'event', 'gsi', 'timer'].map((_, kind) =>
+      service.meter.series(1, kind).counts.at(-1),
+    )
+    expect(seen).toEqual([1, 0, 1, 0])
+  })
+
   it('cuts off a reader that stops; the partition and the others go on', async () => {
     const { url, host, metrics } = await server({ budgetBytes: 64 * 1024, cutBytes: 1e9, cutMs: 400 })
     const slow = await connected(`${url}/p1/stream`)

@@ -42,6 +42,9 @@ function troubleOf(error: unknown): Trouble {
     return { code: error.code, detail: error.message, errors: error.errors }
   }
   const { code = '', statusCode = 500, message = '' } = error as Partial<Refusal>
+  // Longer than any name can be, so nothing has it.
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH')
+    return { code: 'not-found', detail: 'A part of the path is too long.' }
   const known = REFUSALS[code]
   if (known !== undefined) return { code: known, detail: message }
   if (error instanceof SyntaxError && statusCode === 400) return { code: 'malformed-json', detail: message }

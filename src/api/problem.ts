@@ -85,11 +85,43 @@ export function fieldProblems(issues: readonly z.core.$ZodIssue[]): FieldProblem
       const keys = issue.keys.slice(0, FIELD_PROBLEMS_MAX)
       return keys.map((key) => ({ path: path === '' ? key : `${path}/${key}`, message: 'must be absent' }))
     }
-    // Rules of our own schemas read "an integer from 0 to 15"; zod's messages are sentences.
-    const message = /^[a-z]/.test(issue.message) ? `must be ${issue.message}` : issue.message
-    return [{ path, message }]
+    return [{ path, message: `must ${ruleOf(issue)}` }]
   })
 }
+
+/** What zod calls kinds of values, as people do. */
+const KIND_NAMES: Readonly<Record<string, string>> = {
+  int: 'an integer',
+  number: 'a number',
+  string: 'a text',
+  boolean: 'true or false',
+  object: 'an object',
+  record: 'an object',
+  array: 'a list',
+}
+
+/**
+ * The rule an issue is about. Our own schemas' rules read "an integer from 0 to 15"; zod's messages are
+ * sentences.
+ */
+function ruleOf(issue: z.core.$ZodIssue): string {
+  if (/^[a-z]/.test(issue.message)) return `be ${issue.message}`
+  switch (issue.code) {
+    case 'invalid_type':
+      return `be ${KIND_NAMES[issue.expected] ?? issue.expected}`
+    case 'invalid_value':
+      return `be one of ${issue.values.map(String).join(', ')}`
+    case 'too_big':
+      return `${measureOf(issue.origin)} at most ${issue.maximum}${unitOf(issue.origin)}`
+    case 'too_small':
+      return `${measureOf(issue.origin)} at least ${issue.minimum}${unitOf(issue.origin)}`
+    default:
+      return `be valid: ${issue.message}`
+  }
+}
+
+const measureOf = (origin: string) => (origin === 'string' || origin === 'array' ? 'have' : 'be')
+const unitOf = (origin: string) => (origin === 'string' ? ' characters' : origin === 'array' ? ' items' : '')
 
 /** A hopeless document gets its first mistakes named, not all. */
 const FIELD_PROBLEMS_MAX = 20

@@ -45,13 +45,10 @@ describe('paths and methods', async () => {
     expect(reply.headers.allow.split(', ').sort()).toEqual(allow.split(', ').sort())
   })
 
-  it.each(['/%zz', '/v1/partitions/%', `/v1/partitions/${'x'.repeat(200)}`])(
-    '%s is no path',
-    async (path) => {
-      const reply = await inject(test.app, 'GET', path)
-      expect([reply.status, reply.body.type]).toEqual([400, '/problems/invalid-request'])
-    },
-  )
+  it.each(['/%zz', '/v1/partitions/%'])('%s is no path', async (path) => {
+    const reply = await inject(test.app, 'GET', path)
+    expect([reply.status, reply.body.type]).toEqual([400, '/problems/invalid-request'])
+  })
 
   it('answer HEAD as GET, without the body', async () => {
     for (const path of [
@@ -203,5 +200,28 @@ describe('bodies', () => {
   it('may be left out where every field may', async () => {
     const test = await testApp()
     expect((await test.post('/v1/partitions')).status).toBe(201)
+  })
+})
+
+describe('rules', () => {
+  it.each([
+    [{ vcpus: 5000 }, 'vcpus', 'must be at most 1024'],
+    [{ vcpus: -1 }, 'vcpus', 'must be at least 0'],
+    [{ vcpus: 1.5 }, 'vcpus', 'must be an integer'],
+    [{ vcpus: 'x' }, 'vcpus', 'must be a number'],
+    [{ profile: 'xen' }, 'profile', 'must be one of kvm-synic, kvm-synic2, qemu, openvmm, tlfs, kvm'],
+    [{ options: { apicv: 1 } }, 'options/apicv', 'must be true or false'],
+    [{ options: { speed: 1 } }, 'options/speed', 'must be absent'],
+    [[], '', 'must be an object'],
+  ])('are told in words: %j', async (body, path, message) => {
+    const test = await testApp()
+    const reply = await test.post('/v1/partitions', body)
+    expect((reply.body as { errors: unknown }).errors).toEqual([{ path, message }])
+  })
+
+  it('a path with a part that no name can be is nowhere', async () => {
+    const test = await testApp()
+    const { statusCode } = await test.app.inject({ method: 'GET', url: `/v1/partitions/${'x'.repeat(200)}` })
+    expect(statusCode).toBe(404)
   })
 })

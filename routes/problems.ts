@@ -78,7 +78,7 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, troubl
 /** What a handler threw, or Fastify refused before there was a handler. */
 function handleError(meter: HttpMeter, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const trouble = troubleOf(error)
-  if (trouble.code === 'internal-error') request.log.error({ err: error, id: request.id }, 'request failed')
+  if (trouble.code === 'internal-error') request.log.error({ err: error }, 'request failed')
   sendProblem(request, reply, trouble)
   const { operation } = request.routeOptions.config
   // Control-plane routes have a hook of their own.

@@ -114,8 +114,8 @@ export class Router {
         handler: handler as RouteHandlerMethod,
         onResponse: (request, reply, done) => {
           observe(meter, request, reply, path)
-          const { id, url } = request
-          request.log.info({ id, method: request.method, url, status: reply.statusCode }, 'request')
+          const { url } = request
+          request.log.info({ method: request.method, url, status: reply.statusCode }, 'request')
           done()
         },
       })

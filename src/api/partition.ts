@@ -54,7 +54,7 @@ const options = {
 const Options = z
   .strictObject({ ...options, cpuid: z.strictObject(privileges) })
   .meta({ id: 'PartitionOptions' })
-/** What a request bends: any of them. */
+/** What a request bends; each may be left out. */
 const OptionsIn = z
   .strictObject({ ...options, cpuid: z.strictObject(privileges).partial() })
   .partial()

@@ -100,7 +100,7 @@ function isPermitted(m: Machine, code: number): boolean {
       return (ebx & EBX_POST_MESSAGES) !== 0
     case hc.HVCALL_SIGNAL_EVENT:
       return (ebx & EBX_SIGNAL_EVENTS) !== 0
-    // KVM knows none of these, and answers them as any unknown code.
+    // KVM knows none of these: to it they are unknown codes.
     case hc.HVCALL_CREATE_PORT:
     case hc.HVCALL_DELETE_PORT:
       return m.profile.kvm || (ebx & EBX_CREATE_PORT) !== 0

@@ -14,6 +14,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Row[]>>> = {
   rest: async () => (await import('./rest.js')).restRows(),
   memory: async () => (await import('./memory.js')).memoryRows(),
   scale: async () => (await import('./scale.js')).scaleRows(),
+  clock: async () => (await import('./clock.js')).clockRows(),
 }
 
 async function inChild(section: string): Promise<Row[]> {

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { decodeOp } from '../src/api/op-decode.js'
 import { getLog, NDJSON_TYPE } from '../src/api/operations/partitions.js'
+import { resultTextAt } from '../src/api/result-record.js'
 import { EngineError } from '../src/engine/errors.js'
 import { gpaLimitText } from '../src/engine/inspect-partition.js'
 import type { PartitionHost } from '../src/engine/partition-host.js'
@@ -39,8 +40,9 @@ export function* traceText(host: PartitionHost, from: number, to: number): Gener
     if (next < host.journal.firstSeq) throw truncated(host, next)
     let text = ''
     // Looked up afresh for each chunk: the log's own list changes between them.
-    for (const { seq, words, at, result } of host.journal.entries(next, to)) {
+    for (const { seq, words, at, resultAt } of host.journal.entries(next, to)) {
       const op = JSON.stringify(decodeOp(words, at, host.partition.names))
+      const result = resultTextAt(words, resultAt)
       text += `{"seq":${seq},"in":${op},"out":${result}}\n`
       next = seq + 1
       if (text.length >= CHUNK_CHARS) break

@@ -2,8 +2,10 @@
 import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import type { WebSocket } from 'ws'
+import type { RawData, WebSocket } from 'ws'
+import type { z } from 'zod'
 import {
+  BIN_PROTOCOL,
   CLOSE_BAD_FRAME,
   CLOSE_DELETED,
   CLOSE_GOING_AWAY,
@@ -11,20 +13,27 @@ import {
   JSON_PROTOCOL,
   StreamQuery,
 } from '../src/api/frames.js'
-import { fieldProblems, problemType } from '../src/api/problem.js'
-import { EngineError } from '../src/engine/errors.js'
+import { fieldProblems } from '../src/api/problem.js'
 import type { PartitionHost } from '../src/engine/partition-host.js'
 import type { Service } from '../src/engine/service.js'
+import { BinProtocol, BinScratch } from '../src/streams/bin-protocol.js'
+import { PartitionHub } from '../src/streams/hub.js'
+import { JsonProtocol } from '../src/streams/json-protocol.js'
+import { Outbox, Spare } from '../src/streams/outbox.js'
 import {
   DEFAULT_SESSION_LIMITS,
+  type Deliveries,
   type SessionLimits,
-  type StreamPartition,
   StreamSession,
 } from '../src/streams/session.js'
+import { Turn } from '../src/streams/turn.js'
 import type { StreamMeter } from '../src/telemetry/metrics.js'
+import { streamPartition } from './stream-partition.js'
 
 const PING_MS = 15_000
 const TICK_MS = 250
+/** A client that does not take the end of a stream either is not waited for. */
+const CLOSE_MS = 2000
 
 export interface StreamParts {
   readonly service: Service
@@ -33,159 +42,174 @@ export interface StreamParts {
   readonly sessionLimits?: Partial<SessionLimits>
 }
 
-/** One client that is connected. */
-interface Client {
-  readonly socket: WebSocket
-  readonly session: StreamSession
-  /** Has it answered the last ping? */
-  alive: boolean
-  pingedAtMs: number
-}
+/** What all sockets of a server share. */
+class Streams {
+  readonly clients = new Set<Client>()
+  readonly limits: SessionLimits
+  readonly turn = new Turn(setImmediate)
+  readonly spare = new Spare()
+  readonly scratch = new BinScratch()
+  readonly #hubs = new Map<PartitionHost, { hub: PartitionHub; stop: () => void }>()
 
-/** The engine, as a session sees it. */
-function viewOf(host: PartitionHost, actor: string | undefined): StreamPartition {
-  const { notifications } = host
-  return {
-    id: host.id,
-    get lastN() {
-      return notifications.lastN
-    },
-    get firstN() {
-      return notifications.firstN
-    },
-    after: (n) => notifications.after(n),
-    applyBatch: (ops, stopOnFault) => host.applyBatch(ops, { actor, stopOnFault }),
-    describe: (error) =>
-      error instanceof EngineError
-        ? { type: problemType(error.code), detail: error.message, errors: error.errors }
-        : undefined,
+  constructor(readonly parts: StreamParts) {
+    this.limits = { ...DEFAULT_SESSION_LIMITS, ...parts.sessionLimits }
   }
-}
 
-/**
- * Frames of one turn of the loop leave together, in pieces of this size: a write each would cost ten times as
- * much.
- */
-const CORK_BYTES = 64 * 1024
-
-function corked(socket: WebSocket, raw: Socket): (text: string) => void {
-  let holds = false
-  const release = () => {
-    if (!holds) return
-    holds = false
-    raw.uncork()
-  }
-  return (text) => {
-    if (!holds) {
-      holds = true
-      raw.cork()
-      setImmediate(release)
+  join(client: Client): void {
+    this.clients.add(client)
+    this.parts.streamMeter.clients = this.clients.size
+    const { host } = client
+    let entry = this.#hubs.get(host)
+    if (entry === undefined) {
+      const hub = new PartitionHub(streamPartition(host, undefined), this.turn)
+      entry = { hub, stop: host.notifications.listen(hub.news) }
+      this.#hubs.set(host, entry)
     }
-    socket.send(text)
-    // What is held back here must not look like a reader that does not read.
-    if (raw.writableLength > CORK_BYTES) release()
+    entry.hub.add(client.session)
+  }
+
+  leave(client: Client): void {
+    this.clients.delete(client)
+    this.parts.streamMeter.clients = this.clients.size
+    this.parts.streamMeter.dropped += client.session.dropped
+    const entry = this.#hubs.get(client.host)
+    entry?.hub.delete(client.session)
+    if (entry === undefined || entry.hub.size > 0) return
+    entry.stop()
+    this.#hubs.delete(client.host)
+  }
+
+  observe(deliveries: readonly Deliveries[]): void {
+    const now = performance.now()
+    for (const { source, timeMs, count } of deliveries) {
+      this.parts.service.meter.observeSocket(source, now - timeMs, count)
+    }
   }
 }
 
-function open(socket: WebSocket, request: FastifyRequest, parts: StreamParts): Client | undefined {
+/** One client that is connected. */
+class Client {
+  readonly session: StreamSession
+  readonly #outbox: Outbox
+  readonly #budgetBytes: number
+  /** Messages that wait until the client has read its answers. */
+  #held: { data: RawData; isBinary: boolean }[] = []
+  /** Has it answered the last ping? */
+  #alive = true
+  #pingedAtMs = performance.now()
+
+  constructor(
+    private readonly socket: WebSocket,
+    raw: Socket,
+    readonly host: PartitionHost,
+    streams: Streams,
+    query: z.infer<typeof StreamQuery>,
+  ) {
+    const { limits, turn, spare, scratch } = streams
+    const { kinds, vcpus, since, actor } = query
+    this.#budgetBytes = limits.budgetBytes
+    this.#outbox = new Outbox(raw, turn, spare, (code, reason) => this.close(code, reason))
+    const protocol = socket.protocol === BIN_PROTOCOL ? new BinProtocol(scratch) : new JsonProtocol()
+    const now = () => performance.now()
+    const observe = streams.observe.bind(streams)
+    const view = streamPartition(host, actor)
+    this.session = new StreamSession(view, this.#outbox, protocol, { kinds, vcpus }, limits, now, observe)
+    const deleted = () => this.#outbox.close(CLOSE_DELETED, 'partition deleted')
+    host.onDelete.add(deleted)
+    socket.on('message', (data, isBinary) => this.#receive(data, isBinary))
+    socket.on('pong', () => {
+      this.#alive = true
+    })
+    // Pongs, too, are something to read.
+    socket.on('ping', () => this.#mayRead())
+    raw.on('drain', () => this.#resume())
+    socket.on('close', () => {
+      this.#outbox.discard()
+      this.session.end()
+      host.onDelete.delete(deleted)
+      streams.leave(this)
+    })
+    streams.join(this)
+    this.session.begin(since)
+  }
+
+  /** Says goodbye, and does not wait for ever for an answer to it. */
+  close(code: number, reason: string): void {
+    this.socket.close(code, reason)
+    this.#held = []
+    setTimeout(() => this.socket.terminate(), CLOSE_MS).unref()
+  }
+
+  /** A client that does not read its answers is not read from either. */
+  #receive(data: RawData, isBinary: boolean): void {
+    // Messages that came in one piece with others still arrive after a pause.
+    if (this.#held.length > 0 || !this.#mayRead()) this.#held.push({ data, isBinary })
+    else this.session.receive(data as Buffer, isBinary)
+  }
+
+  #mayRead(): boolean {
+    if (this.#outbox.buffered() <= this.#budgetBytes) return true
+    if (!this.socket.isPaused) this.socket.pause()
+    return false
+  }
+
+  /** Pings, gaps and the end of patience. */
+  lookAfter(nowMs: number): void {
+    this.session.tick()
+    this.#resume()
+    if (nowMs - this.#pingedAtMs < PING_MS) return
+    if (!this.#alive) return this.socket.terminate()
+    this.#alive = false
+    this.#pingedAtMs = nowMs
+    this.socket.ping()
+  }
+
+  #resume(): void {
+    if (!this.socket.isPaused || this.#outbox.buffered() > this.#budgetBytes / 2) return
+    const held = this.#held
+    this.#held = []
+    for (const { data, isBinary } of held) this.#receive(data, isBinary)
+    if (this.#held.length === 0) this.socket.resume()
+  }
+}
+
+function open(socket: WebSocket, request: FastifyRequest, streams: Streams): void {
   const { pid } = request.params as { pid: string }
   const query = StreamQuery.safeParse(request.query)
   if (!query.success) {
     const [{ path, message }] = fieldProblems(query.error.issues)
-    socket.close(CLOSE_BAD_FRAME, `${path} ${message}`.slice(0, 120))
-    return undefined
+    return socket.close(CLOSE_BAD_FRAME, `${path} ${message}`.slice(0, 120))
   }
-  const host = parts.service.find(pid)
-  if (host === undefined) {
-    socket.close(CLOSE_NO_PARTITION, 'no such partition')
-    return undefined
-  }
-  const { kinds, vcpus, since, actor } = query.data
-  const sink = {
-    send: corked(socket, request.raw.socket),
-    buffered: () => socket.bufferedAmount,
-    close: (code: number, reason: string) => socket.close(code, reason),
-  }
-  const limits = { ...DEFAULT_SESSION_LIMITS, ...parts.sessionLimits }
-  const session = new StreamSession(viewOf(host, actor), sink, { kinds, vcpus }, limits, () =>
-    performance.now(),
-  )
-  const { meter } = parts.service
-  const stop = host.notifications.listen((news, batchMs) => {
-    session.notify(news)
-    const ms = performance.now() - batchMs
-    for (const { source } of news) if (source >= 0) meter.observeSocket(source, ms)
-  })
-  const deleted = () => socket.close(CLOSE_DELETED, 'partition deleted')
-  host.onDelete.add(deleted)
-  socket.on('close', () => {
-    stop()
-    host.onDelete.delete(deleted)
-    parts.streamMeter.dropped += session.dropped
-  })
-  session.begin(since)
-  return { socket, session, alive: true, pingedAtMs: performance.now() }
-}
-
-/** Frames are read one after the other; a client that does not read its answers is not read from either. */
-function serve(client: Client, budgetBytes: number): void {
-  const { socket, session } = client
-  socket.on('message', (data, isBinary) => {
-    if (isBinary) return socket.close(CLOSE_BAD_FRAME, 'this protocol has text frames')
-    session.receive(data.toString())
-    if (socket.bufferedAmount > budgetBytes) socket.pause()
-  })
-  socket.on('pong', () => {
-    client.alive = true
-  })
-}
-
-/** Pings, gaps and the end of patience, for all clients at once. */
-function lookAfter(clients: Set<Client>, budgetBytes: number): void {
-  const now = performance.now()
-  for (const client of clients) {
-    const { socket, session } = client
-    session.tick()
-    if (socket.isPaused && socket.bufferedAmount <= budgetBytes / 2) socket.resume()
-    if (now - client.pingedAtMs < PING_MS) continue
-    if (!client.alive) socket.terminate()
-    else {
-      client.alive = false
-      client.pingedAtMs = now
-      socket.ping()
-    }
-  }
+  const host = streams.parts.service.find(pid)
+  if (host === undefined) return socket.close(CLOSE_NO_PARTITION, 'no such partition')
+  new Client(socket, request.raw.socket, host, streams, query.data)
 }
 
 export default async function streamRoutes(app: FastifyInstance, parts: StreamParts) {
-  const budgetBytes = parts.sessionLimits?.budgetBytes ?? DEFAULT_SESSION_LIMITS.budgetBytes
-  const clients = new Set<Client>()
+  const streams = new Streams(parts)
   await app.register(websocket, {
     preClose(done) {
-      for (const socket of app.websocketServer.clients)
+      for (const socket of app.websocketServer.clients) {
         socket.close(CLOSE_GOING_AWAY, 'the server is going away')
+      }
       app.websocketServer.close(() => done())
     },
     options: {
       maxPayload: parts.frameBytes,
       perMessageDeflate: false,
-      handleProtocols: (offered: Set<string>) => (offered.has(JSON_PROTOCOL) ? JSON_PROTOCOL : false),
+      handleProtocols: (offered: Set<string>) =>
+        [JSON_PROTOCOL, BIN_PROTOCOL].find((protocol) => offered.has(protocol)) ?? false,
     },
   })
-  const timer = setInterval(() => lookAfter(clients, budgetBytes), TICK_MS)
+  const timer = setInterval(() => {
+    const nowMs = performance.now()
+    for (const client of streams.clients) client.lookAfter(nowMs)
+  }, TICK_MS)
   timer.unref()
   app.addHook('onClose', async () => clearInterval(timer))
   app.get('/v1/partitions/:pid/stream', { websocket: true }, (socket, request) => {
     // A broken frame ends the connection; the library has told the client why.
     socket.on('error', () => socket.terminate())
-    const client = open(socket, request, parts)
-    if (client === undefined) return
-    clients.add(client)
-    parts.streamMeter.clients = clients.size
-    serve(client, budgetBytes)
-    socket.on('close', () => {
-      clients.delete(client)
-      parts.streamMeter.clients = clients.size
-    })
+    open(socket, request, streams)
   })
 }

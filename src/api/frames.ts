@@ -1,11 +1,14 @@
 /**
- * Frames of the JSON stream: what clients send, what the server answers and tells (WebSocket
- * `synic.v1.json`).
+ * Frames of the stream that clients send, its query, protocols and close codes. What the server sends is in
+ * server-frames.ts.
  */
 import { z } from 'zod'
-import { Name, U32 } from './wire.js'
+import { Op } from './op.js'
+import { integerText } from './params.js'
+import { Name, U32, U32_MAX } from './wire.js'
 
 export const JSON_PROTOCOL = 'synic.v1.json'
+export const BIN_PROTOCOL = 'synic.v1.bin'
 
 export const NOTIFICATION_KINDS = [
   'message',
@@ -23,28 +26,52 @@ export type NotificationKind = (typeof NOTIFICATION_KINDS)[number]
 
 export const CLOSE_GOING_AWAY = 1001
 export const CLOSE_BAD_FRAME = 4000
+export const CLOSE_UNAUTHORIZED = 4001
 export const CLOSE_NO_PARTITION = 4004
 export const CLOSE_TOO_SLOW = 4008
 export const CLOSE_DELETED = 4010
 
+/** What each close code means. */
+export const CLOSE_CODES: Readonly<Record<number, string>> = {
+  [CLOSE_GOING_AWAY]: 'The server is going away.',
+  [CLOSE_BAD_FRAME]: 'A frame or the query is not valid.',
+  [CLOSE_UNAUTHORIZED]: 'The client is not authorized.',
+  [CLOSE_NO_PARTITION]: 'There is no such partition.',
+  [CLOSE_TOO_SLOW]: 'The client reads too slowly.',
+  [CLOSE_DELETED]: 'The partition was deleted.',
+}
+
 /** The client's number for a request; its answer carries it. */
-const Id = z.int().min(0)
+export const RequestId = z.int().min(0)
 const KINDS_RULE = `kinds: some of ${NOTIFICATION_KINDS.join(', ')}`
 const Kinds = z.array(z.enum(NOTIFICATION_KINDS, { error: KINDS_RULE }))
 const Vcpus = z.array(U32)
 
 /** What to be told; a part left out means all. */
-export const Filter = z.strictObject({ kinds: Kinds.optional(), vcpus: Vcpus.optional() })
+export const Filter = z
+  .strictObject({ kinds: Kinds.optional(), vcpus: Vcpus.optional() })
+  .meta({ id: 'Filter', description: 'What to be told; a part left out means all.' })
 export type Filter = z.infer<typeof Filter>
 
-/** Ops are checked by the engine, field by field, as in a REST batch. */
-const OpsFrame = z.strictObject({
-  id: Id,
-  ops: z.array(z.unknown()),
-  stop_on_fault: z.boolean().optional(),
+export const OpsFrame = z
+  .strictObject({ id: RequestId, ops: z.array(Op), stop_on_fault: z.boolean().optional() })
+  .meta({
+    id: 'OpsFrame',
+    description: 'A batch of ops, applied in one piece. Answered by Answer or Refusal with the same id.',
+    examples: [{ id: 7, ops: [{ op: 'message.complete', vcpu: 0, sint: 2 }], stop_on_fault: true }],
+  })
+export type OpsFrame = z.input<typeof OpsFrame>
+
+export const SubscribeFrame = z.strictObject({ id: RequestId, subscribe: Filter }).meta({
+  id: 'SubscribeFrame',
+  description: 'Another filter from now on. Answered by Subscribed with the same id.',
+  examples: [{ id: 8, subscribe: { kinds: ['message', 'eom'], vcpus: [0] } }],
 })
-const SubscribeFrame = z.strictObject({ id: Id, subscribe: Filter })
-export const ClientFrame = z.union([OpsFrame, SubscribeFrame])
+export type SubscribeFrame = z.input<typeof SubscribeFrame>
+
+/** As the server reads it: ops are checked by the engine, field by field, as in a REST batch. */
+const UncheckedOps = OpsFrame.extend({ ops: z.array(z.unknown()) })
+export const ClientFrame = z.union([UncheckedOps, SubscribeFrame])
 
 const list = (text: string) => text.split(',').filter((item) => item !== '')
 
@@ -53,9 +80,17 @@ export const StreamQuery = z.strictObject({
   vcpus: z
     .string()
     .transform(list)
-    .pipe(z.array(z.coerce.number<string>().pipe(U32)))
-    .optional(),
-  kinds: z.string().transform(list).pipe(Kinds).optional(),
-  since: z.coerce.number().int().min(0).optional(),
-  actor: Name.optional(),
+    .pipe(z.array(integerText(0, U32_MAX)))
+    .optional()
+    .meta({ description: 'Tell what concerns these vCPUs, or all of them: `0,1`.' }),
+  kinds: z
+    .string()
+    .transform(list)
+    .pipe(Kinds)
+    .optional()
+    .meta({ description: `Tell these kinds only: some of \`${NOTIFICATION_KINDS.join(',')}\`.` }),
+  since: integerText(0, Number.MAX_SAFE_INTEGER)
+    .optional()
+    .meta({ description: 'First tell what came after this notification: `41`.' }),
+  actor: Name.optional().meta({ description: 'Who acts in ops that name no actor: `vmbus`.' }),
 })

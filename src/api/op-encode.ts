@@ -7,6 +7,7 @@ import { PAYLOAD_BYTES_MAX } from '../hv/messages.js'
 import type { NameTable } from '../synic/names.js'
 import * as o from '../synic/op.js'
 import {
+  ACTOR_REQUIRED,
   BY,
   CAPS,
   CLAIM_RULE,
@@ -278,12 +279,11 @@ interface Codec {
   readonly needsActor: boolean
 }
 
-const ACTOR_OPS = new Set(['page.claim', 'actor.attach', 'actor.detach'])
 const CODECS = new Map<unknown, Codec>(
   Object.entries(ENCODERS).map(([name, encode]) => {
     const shape = Object.values(OP_FIELDS[name as o.OpName])
     const required = 1 + shape.filter((field) => !field.safeParse(undefined).success).length
-    return [name, { name, encode, required, needsActor: ACTOR_OPS.has(name) }]
+    return [name, { name, encode, required, needsActor: ACTOR_REQUIRED.has(name) }]
   }),
 )
 

@@ -134,7 +134,7 @@ export const OP_FIELDS = {
 } as const satisfies Record<OpName, z.ZodRawShape>
 
 /** Ops whose actor is what they are about. */
-const ACTOR_REQUIRED: ReadonlySet<string> = new Set(['page.claim', 'actor.attach', 'actor.detach'])
+export const ACTOR_REQUIRED: ReadonlySet<string> = new Set(['page.claim', 'actor.attach', 'actor.detach'])
 
 function opSchema(name: OpName) {
   const actor = ACTOR_REQUIRED.has(name) ? Name : Name.optional()

@@ -1,44 +1,17 @@
 /**
  * Schemas and operations to one OpenAPI 3.1 document: what `npm run openapi` writes and the server serves.
  */
-import { z } from 'zod'
+import type { z } from 'zod'
+import { Components, type Json } from './components.js'
 import { JSON_TYPE, type Operation, problemsOf, type Reply, TAGS } from './operation.js'
 import { OPERATIONS } from './operations/all.js'
 import { PROBLEMS, Problem, type ProblemCode, problemType } from './problem.js'
 
 export const PROBLEM_TYPE = 'application/problem+json'
-type Json = Record<string, unknown>
 
 const REQUEST_ID = '#/components/parameters/RequestId'
 const REQUEST_ID_HEADER = '#/components/headers/RequestId'
 const isOptional = (schema: z.ZodType) => schema.safeParse(undefined).success
-
-/** Schemas met so far that have a name: they become components. */
-class Components {
-  readonly schemas: Record<string, Json> = {}
-
-  /** A schema as JSON Schema 2020-12; named ones inside it become references. */
-  json(schema: z.ZodType, io: 'input' | 'output'): Json {
-    // Wrapped, so that the schema itself is a reference too if it has a name.
-    const wrapper = z.toJSONSchema(z.object({ it: schema }), { io, unrepresentable: 'any' }) as Json
-    const moved = JSON.parse(JSON.stringify(wrapper).replaceAll('#/$defs/', '#/components/schemas/')) as Json
-    for (const [name, { id: _id, ...definition }] of Object.entries(
-      (moved.$defs ?? {}) as Record<string, Json>,
-    )) {
-      this.#add(name, definition)
-    }
-    return (moved.properties as { it: Json }).it
-  }
-
-  /** A name means one schema, whether it comes in or goes out. */
-  #add(name: string, definition: Json): void {
-    const known = this.schemas[name]
-    if (known !== undefined && JSON.stringify(known) !== JSON.stringify(definition)) {
-      throw new Error(`two schemas are called ${name}`)
-    }
-    this.schemas[name] = definition
-  }
-}
 
 function parameters(components: Components, schema: z.ZodObject | undefined, where: string): Json[] {
   return Object.entries(schema?.shape ?? {}).map(([name, field]) => {
@@ -149,7 +122,6 @@ export function openapiDocument(): Json {
   }
   components.json(Problem, 'output')
   discriminate(components.schemas)
-  const schemas = Object.entries(components.schemas).sort(([a], [b]) => (a < b ? -1 : 1))
   return {
     openapi: '3.1.0',
     info: {
@@ -166,7 +138,7 @@ export function openapiDocument(): Json {
     tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
     paths,
     components: {
-      schemas: Object.fromEntries(schemas),
+      schemas: components.sorted(),
       parameters: {
         RequestId: {
           name: 'x-request-id',

@@ -1,25 +1,30 @@
-/** The op log of one partition: ops as words, results as text, bounded, numbered by seq. */
+/** The op log of one partition: ops and results as records of words, bounded, numbered by seq. */
+import { putResult } from '../api/result-record.js'
+import type { Effects } from '../synic/effects.js'
+import { OP_LENGTH } from '../synic/op.js'
+import { WordBuffer } from '../synic/word-buffer.js'
 
 const CHUNK_OPS = 512
 /** A chunk goes as a whole, so none may take more than this part of the bytes allowed. */
 const CHUNKS_MIN = 16
+/** A chunk begins as large as the last one became, within these bounds; most partitions see few ops. */
+const FIRST_WORDS = 64
+const RECYCLED_WORDS_MAX = 32 * CHUNK_OPS
 
 /** A run of consecutive ops. */
 interface Chunk {
   readonly firstSeq: number
-  words: Int32Array
-  length: number
-  /** Where each op begins in `words`, and its result. */
+  readonly buffer: WordBuffer
+  /** Where each op begins; its result follows it. */
   readonly starts: number[]
-  readonly results: string[]
-  bytes: number
 }
 
 export interface JournalEntry {
   readonly seq: number
   readonly words: Int32Array
   readonly at: number
-  readonly result: string
+  /** Where its result begins. */
+  readonly resultAt: number
 }
 
 export class Journal {
@@ -30,7 +35,7 @@ export class Journal {
   /**
    * @param baseSeq seq of the state the log begins after: 0 at creation
    * @param opsMax ops kept; 0 keeps none
-   * @param bytesMax bytes of results and ops kept
+   * @param bytesMax bytes of ops and results kept
    */
   constructor(
     readonly baseSeq: number,
@@ -47,23 +52,24 @@ export class Journal {
 
   #nextSeq: number
 
-  /** Records the op of `count` words at `at`, which got `seq`. */
-  append(seq: number, words: Int32Array, at: number, count: number, result: string): void {
+  /** Records the op of `count` words at `at`, which got `seq`, and what it did. */
+  append(seq: number, words: Int32Array, at: number, count: number, effects: Effects): void {
     this.#nextSeq = seq + 1
     if (this.opsMax === 0) return
     let chunk = this.#chunks[this.#chunks.length - 1]
-    if (chunk === undefined || chunk.starts.length === CHUNK_OPS || chunk.bytes > this.bytesMax / CHUNKS_MIN)
+    if (
+      chunk === undefined ||
+      chunk.starts.length === CHUNK_OPS ||
+      chunk.buffer.length * 4 > this.bytesMax / CHUNKS_MIN
+    ) {
       chunk = this.#open(seq)
-    if (chunk.length + count > chunk.words.length) grow(chunk, count)
-    const to = chunk.length
-    const target = chunk.words
-    for (let i = 0; i < count; i++) target[to + i] = words[at + i]
-    chunk.starts.push(to)
-    chunk.results.push(result)
-    chunk.length = to + count
-    const bytes = count * 4 + result.length
-    chunk.bytes += bytes
-    this.#bytes += bytes
+    }
+    const { buffer } = chunk
+    const start = buffer.length
+    buffer.putWords(words, at, at + count)
+    putResult(buffer, effects)
+    chunk.starts.push(start)
+    this.#bytes += (buffer.length - start) * 4
     this.#ops++
   }
 
@@ -74,25 +80,30 @@ export class Journal {
       for (let i = Math.max(0, from - chunk.firstSeq); i < chunk.starts.length; i++) {
         const seq = chunk.firstSeq + i
         if (seq > to) return
-        yield { seq, words: chunk.words, at: chunk.starts[i], result: chunk.results[i] }
+        const { words } = chunk.buffer
+        const at = chunk.starts[i]
+        yield { seq, words, at, resultAt: at + words[at + OP_LENGTH] }
       }
     }
   }
 
   #open(seq: number): Chunk {
+    // The log of a busy partition turns over all the time: what is forgotten makes room for what comes.
+    let buffer: WordBuffer | undefined
     while (this.#chunks.length > 0 && (this.#ops + CHUNK_OPS > this.opsMax || this.#bytes > this.bytesMax)) {
       const oldest = this.#chunks.shift() as Chunk
       this.#ops -= oldest.starts.length
-      this.#bytes -= oldest.bytes
+      this.#bytes -= oldest.buffer.length * 4
+      if (oldest.buffer.words.length <= RECYCLED_WORDS_MAX) buffer = oldest.buffer
     }
-    const chunk = { firstSeq: seq, words: new Int32Array(64), length: 0, starts: [], results: [], bytes: 0 }
+    buffer?.clear()
+    const { words } = this.#chunks[this.#chunks.length - 1]?.buffer ?? { words: [] }
+    const chunk = {
+      firstSeq: seq,
+      buffer: buffer ?? new WordBuffer(Math.max(FIRST_WORDS, Math.min(words.length, RECYCLED_WORDS_MAX))),
+      starts: [],
+    }
     this.#chunks.push(chunk)
     return chunk
   }
-}
-
-function grow(chunk: Chunk, count: number): void {
-  const words = new Int32Array(Math.max(chunk.words.length * 2, chunk.length + count))
-  words.set(chunk.words)
-  chunk.words = words
 }

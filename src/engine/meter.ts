@@ -44,18 +44,18 @@ export class Meter {
   }
 
   /** @param ms duration in milliseconds */
-  observe(stage: number, kind: number, ms: number): void {
+  observe(stage: number, kind: number, ms: number, count = 1): void {
     const series = stage * KINDS.length + kind
     const seconds = ms / 1000
     let bucket = 0
     while (bucket < LATENCY_BUCKETS.length && seconds > LATENCY_BUCKETS[bucket]) bucket++
-    this.buckets[series * WIDTH + bucket]++
-    this.sums[series] += seconds
+    this.buckets[series * WIDTH + bucket] += count
+    this.sums[series] += seconds * count
   }
 
-  /** A delivery of kind `source` was written to a subscriber's socket. */
-  observeSocket(source: number, ms: number): void {
-    this.observe(STAGE_SOCKET, source, ms)
+  /** Deliveries of kind `source` were written to a subscriber's socket. */
+  observeSocket(source: number, ms: number, count: number): void {
+    this.observe(STAGE_SOCKET, source, ms, count)
   }
 
   /** Cumulative counts of one series, one a bucket and +Inf last, and the sum. */

@@ -1,35 +1,43 @@
 /**
  * What a partition tells its streams: one numbered notification a consequence, kept in a bounded ring.
- * Numbers
- * count on without holes whether anybody listens or not; texts are made only once somebody has.
+ * Numbers count on without holes whether anybody listens or not; records are kept only once somebody has.
  */
-import { hexU32, hexU64 } from '../api/wire.js'
-import { hexOfBytes } from '../hv/hex.js'
+import * as n from '../api/notification.js'
 import { HEADER_BYTES, MESSAGE_PENDING, SLOT_SENDER, SLOT_SIZE_FLAGS, SLOT_WORDS } from '../hv/messages.js'
-import { MSR_NAMES } from '../hv/msrs.js'
 import * as e from '../synic/effects.js'
 import { NESTED_FILE } from '../synic/layout.js'
 import type { Machine } from '../synic/machine.js'
 import * as o from '../synic/op.js'
 import { deliveredFrame } from '../synic/pages.js'
+import { WordBuffer } from '../synic/word-buffer.js'
 
-/** One notification, as every stream sends it. */
-export interface Notification {
-  readonly n: number
-  readonly kind: string
-  /** -1: of the partition as a whole. */
-  readonly vcpu: number
-  readonly text: string
-  /** What was delivered, where this tells a delivery: one of the effects' sources, else -1. */
-  readonly source: number
+/** Notifications `begin` up to `end` of consecutive ones in `words`; `starts` says where each begins. */
+export interface Run {
+  readonly words: Int32Array
+  readonly starts: readonly number[]
+  /** When the batch of each was: monotonic milliseconds. */
+  readonly timesMs: readonly number[]
+  readonly begin: number
+  readonly end: number
 }
 
-/**
- * Told of new notifications after each batch, oldest first, and when the batch was: monotonic milliseconds.
- */
-export type Listener = (news: readonly Notification[], batchMs: number) => void
+/** Told after each batch that had news. */
+export type Listener = () => void
 
-const LIFECYCLE_OPS: ReadonlyMap<number, string> = new Map([
+interface Chunk {
+  readonly firstN: number
+  readonly buffer: WordBuffer
+  readonly starts: number[]
+  readonly timesMs: number[]
+}
+
+/** A chunk goes as a whole: a small ring has small ones. */
+const CHUNK_NOTIFICATIONS_MAX = 512
+const CHUNKS_MIN = 8
+/** One turn of the loop may bring this many more than the ring holds before its end, when they are told. */
+const TURN_NOTIFICATIONS_MAX = 65_536
+
+const LIFECYCLE_OF_OP: ReadonlyMap<number, (typeof n.LIFECYCLE_EVENTS)[number]> = new Map([
   [o.OP_VCPU_CREATE, 'vcpu_created'],
   [o.OP_VCPU_RESET, 'vcpu_reset'],
   [o.OP_VCPU_OFFLINE, 'vcpu_offline'],
@@ -40,169 +48,201 @@ const LIFECYCLE_OPS: ReadonlyMap<number, string> = new Map([
   [o.OP_KERNEL_BOOT, 'kernel_boot'],
 ])
 
-const KIND_OF_EFFECT: Readonly<Record<number, string>> = {
-  [e.EFFECT_IRQ]: 'interrupt',
-  [e.EFFECT_EXIT]: 'exit',
-  [e.EFFECT_HCALL_EXIT]: 'exit',
-  [e.EFFECT_ACK]: 'ack',
-  [e.EFFECT_MESSAGE]: 'message',
-  [e.EFFECT_EVENT]: 'event',
-  [e.EFFECT_EOM]: 'eom',
-  [e.EFFECT_EOI]: 'eoi',
-  [e.EFFECT_LIFECYCLE]: 'lifecycle',
-  [e.EFFECT_VIOLATION]: 'violation',
-}
+/** Place in LIFECYCLE_EVENTS of each op, -1 of most. */
+const LIFECYCLE_CODE = Int8Array.from(o.OP_NAMES, (_, code) => {
+  const event = LIFECYCLE_OF_OP.get(code)
+  return event === undefined ? -1 : n.LIFECYCLE_EVENTS.indexOf(event)
+})
 
-/** The same as a table by number, for counting while nobody listens. */
-const TELLS = Uint8Array.from(e.EFFECT_WORDS, (_, effect) => (effect in KIND_OF_EFFECT ? 1 : 0))
-const TELLS_LIFECYCLE = Uint8Array.from(o.OP_NAMES, (_, code) => (LIFECYCLE_OPS.has(code) ? 1 : 0))
+const KIND_BY_EFFECT: Readonly<Record<number, number>> = {
+  [e.EFFECT_IRQ]: n.KIND_INTERRUPT,
+  [e.EFFECT_EXIT]: n.KIND_EXIT,
+  [e.EFFECT_HCALL_EXIT]: n.KIND_EXIT,
+  [e.EFFECT_ACK]: n.KIND_ACK,
+  [e.EFFECT_MESSAGE]: n.KIND_MESSAGE,
+  [e.EFFECT_EVENT]: n.KIND_EVENT,
+  [e.EFFECT_EOM]: n.KIND_EOM,
+  [e.EFFECT_EOI]: n.KIND_EOI,
+  [e.EFFECT_LIFECYCLE]: n.KIND_LIFECYCLE,
+  [e.EFFECT_VIOLATION]: n.KIND_VIOLATION,
+}
+/** The same as a table by number; -1: nobody is told. */
+const KIND_OF_EFFECT = Int8Array.from(e.EFFECT_WORDS, (_, effect) => KIND_BY_EFFECT[effect] ?? -1)
 
 /** How many notifications an op makes. */
 function countOf(effects: e.Effects, code: number): number {
   const { words, length } = effects
   let count = effects.fault === e.FAULT_NONE ? 0 : 1
-  if (effects.ok) count += TELLS_LIFECYCLE[code]
-  for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) count += TELLS[words[at]]
+  if (effects.ok && LIFECYCLE_CODE[code] >= 0) count++
+  for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) if (KIND_OF_EFFECT[words[at]] >= 0) count++
   return count
 }
 
 export class NotificationLog {
   /** Number of the newest notification; 0 before the first. */
   lastN = 0
-  readonly #ring: Notification[] = []
+  readonly #chunks: Chunk[] = []
   readonly #listeners = new Set<Listener>()
-  #news: Notification[] = []
   #kept = false
+  #toldN = 0
 
-  /** @param capacity notifications kept for who comes back */
-  constructor(private readonly capacity: number) {}
+  readonly #chunkMax: number
+
+  /** @param capacity notifications kept, at least, for who comes back */
+  constructor(private readonly capacity: number) {
+    this.#chunkMax = Math.max(1, Math.min(CHUNK_NOTIFICATIONS_MAX, Math.floor(capacity / CHUNKS_MIN)))
+  }
 
   /** Number of the oldest notification still kept; one past the newest if none is. */
   get firstN(): number {
-    return this.#ring.length === 0 ? this.lastN + 1 : this.lastN - this.#ring.length + 1
+    return this.#chunks[0]?.firstN ?? this.lastN + 1
   }
 
-  /** Those after `n`, oldest first, as far as they are kept. */
-  after(n: number): readonly Notification[] {
-    return this.#ring.slice(Math.max(0, n + 1 - this.firstN))
+  /** Those from `from` to `to`, oldest first, as far as they are kept. */
+  *runs(from: number, to: number): Generator<Run> {
+    for (const { firstN, buffer, starts, timesMs } of this.#chunks) {
+      if (firstN > to) return
+      const begin = Math.max(0, from - firstN)
+      const end = Math.min(starts.length, to - firstN + 1)
+      if (begin < end) yield { words: buffer.words, starts, timesMs, begin, end }
+    }
   }
 
   listen(listener: Listener): () => void {
+    if (!this.#kept) this.#toldN = this.lastN
     this.#kept = true
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
   /** Follows the op that `m` applied last. */
-  follow(m: Machine, code: number, vcpu: number, seq: number): void {
+  follow(m: Machine, code: number, vcpu: number, seq: number, nowMs: number): void {
+    const { effects } = m
     if (!this.#kept) {
-      this.lastN += countOf(m.effects, code)
+      this.lastN += countOf(effects, code)
       return
     }
-    const { effects } = m
-    const { words } = effects
+    const { words, length } = effects
     if (effects.fault !== e.FAULT_NONE) {
-      this.#add(seq, m.now, 'fault', vcpu, () => `"fault":"${effects.fault === e.FAULT_GP ? 'gp' : 'ud'}"`)
+      this.#add(n.KIND_FAULT, m, vcpu, seq, nowMs, (out) => out.put(effects.fault))
     }
-    const lifecycle = effects.ok ? LIFECYCLE_OPS.get(code) : undefined
-    if (lifecycle !== undefined) {
-      const isVcpus = code <= o.OP_VCPU_ONLINE
-      this.#add(seq, m.now, 'lifecycle', isVcpus ? vcpu : -1, () => `"event":"${lifecycle}"`)
+    const lifecycle = effects.ok ? LIFECYCLE_CODE[code] : -1
+    if (lifecycle >= 0) {
+      const whose = code <= o.OP_VCPU_ONLINE ? vcpu : -1
+      this.#add(n.KIND_LIFECYCLE, m, whose, seq, nowMs, (out) => out.put(lifecycle))
     }
-    for (let at = 0; at < effects.length; at += e.EFFECT_WORDS[words[at]]) {
+    for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
       const kind = KIND_OF_EFFECT[words[at]]
-      if (kind === undefined) continue
-      const whose = words[at] === e.EFFECT_VIOLATION ? words[at + 2] : words[at + 1]
-      const isVcpus = words[at] !== e.EFFECT_ACK && words[at] !== e.EFFECT_LIFECYCLE
-      const source = deliverySource(words, at)
-      this.#add(seq, m.now, kind, isVcpus ? whose : -1, () => detailOf(m, words, at), source)
+      if (kind >= 0) this.#add(kind, m, whoseEffect(words, at), seq, nowMs, (out) => putDetail(m, out, at))
     }
   }
 
-  /** Tells the listeners what came since the last time. */
-  flush(batchMs: number): void {
-    if (this.#news.length === 0) return
-    const news = this.#news
-    this.#news = []
-    for (const listener of [...this.#listeners]) listener(news, batchMs)
+  /** Tells the listeners that there is news since the last time, if there is. */
+  flush(): void {
+    if (!this.#kept || this.#toldN === this.lastN) return
+    this.#toldN = this.lastN
+    for (const listener of this.#listeners) listener()
   }
 
-  #add(seq: number, t: number, kind: string, vcpu: number, detail: () => string, source = -1): void {
-    const n = ++this.lastN
-    const whose = vcpu < 0 ? '' : `"vcpu":${vcpu >>> 0},`
-    const text = `{"n":${n},"seq":${seq},"t":${t},"kind":"${kind}",${whose}${detail()}}`.replace(',}', '}')
-    const notification = { n, kind, vcpu, text, source }
-    this.#ring.push(notification)
-    // Forgotten in blocks: a shift for each would move the whole ring.
-    if (this.#ring.length > 2 * this.capacity) this.#ring.splice(0, this.#ring.length - this.capacity)
-    this.#news.push(notification)
+  #add(
+    kind: number,
+    m: Machine,
+    vcpu: number,
+    seq: number,
+    nowMs: number,
+    detail: (out: WordBuffer) => void,
+  ): void {
+    const number = ++this.lastN
+    const { buffer, starts, timesMs } = this.#chunk(number)
+    const at = n.beginNotification(buffer, kind, number, seq, m.now, vcpu)
+    detail(buffer)
+    n.endNotification(buffer, at)
+    starts.push(at)
+    timesMs.push(nowMs)
+  }
+
+  /** Everybody has been told: what goes beyond the ring may be forgotten. */
+  settle(): void {
+    this.#forget(this.lastN, this.capacity)
+  }
+
+  /** Whole chunks go: that is cheap, and never too much. */
+  #forget(newestN: number, kept: number): void {
+    const chunks = this.#chunks
+    while (chunks.length > 1 && newestN - chunks[1].firstN + 1 >= kept) chunks.shift()
+  }
+
+  /** The chunk that the notification goes into. */
+  #chunk(number: number): Chunk {
+    const chunks = this.#chunks
+    const newest = chunks[chunks.length - 1]
+    if (newest !== undefined && newest.starts.length < this.#chunkMax) return newest
+    this.#forget(number, this.capacity + TURN_NOTIFICATIONS_MAX)
+    const chunk = { firstN: number, buffer: new WordBuffer(512), starts: [], timesMs: [] }
+    chunks.push(chunk)
+    return chunk
   }
 }
 
-/** A message in its slot, a flag set, or an interrupt that a GSI raised: what delivery latency is about. */
-function deliverySource(words: Int32Array, at: number): number {
+/** The vCPU that a consequence concerns; -1: the partition as a whole. */
+function whoseEffect(words: Int32Array, at: number): number {
   switch (words[at]) {
-    case e.EFFECT_MESSAGE:
-      return words[at + 2] & 0xff
-    case e.EFFECT_EVENT:
-      return e.FROM_EVENT
-    case e.EFFECT_IRQ:
-      return (words[at + 3] & 0xff) === e.FROM_GSI ? e.FROM_GSI : -1
-    default:
-      return -1
-  }
-}
-
-/** SINT and file of an effect's source word. */
-function sintText(source: number): string {
-  const sint = (source >> 8) & 0xff
-  const nested = (source & 0x1_0000) !== 0 ? ',"nested":true' : ''
-  return sint === e.NO_SINT ? '' : `"sint":${sint}${nested},`
-}
-
-function detailOf(m: Machine, words: Int32Array, at: number): string {
-  const u64 = (i: number) => `"${hexU64(words[at + i], words[at + i + 1])}"`
-  switch (words[at]) {
-    case e.EFFECT_IRQ: {
-      const source = words[at + 3]
-      return `${sintText(source)}"vector":${words[at + 2]},"source":"${e.SOURCES[source & 0xff]}"`
-    }
-    case e.EFFECT_EXIT: {
-      const pages = `"control":${u64(3)},"evt_page":${u64(5)},"msg_page":${u64(7)}`
-      return `"msr":"${hexU32(words[at + 2])}",${pages}`
-    }
-    case e.EFFECT_HCALL_EXIT:
-      return `"input":${u64(2)},"params":[${u64(4)},${u64(6)}]`
     case e.EFFECT_ACK:
-      return `"gsi":${words[at + 1]}`
-    case e.EFFECT_MESSAGE:
-      return messageText(m, words[at + 1], words[at + 2], words[at + 3])
-    case e.EFFECT_EVENT:
-      return `${sintText(words[at + 2])}"flag":${words[at + 3]}`
-    case e.EFFECT_EOI:
-      return `"vector":${words[at + 2]}`
     case e.EFFECT_LIFECYCLE:
-      return `"event":"${e.LIFECYCLES[words[at + 1]]}"`
-    case e.EFFECT_VIOLATION: {
-      const msr = words[at + 3]
-      const register = `"msr":"${hexU32(msr)}","register":"${MSR_NAMES.get(msr)}"`
-      return `"invariant":"${e.VIOLATIONS[words[at + 1]]}",${register}`
-    }
+      return -1
+    case e.EFFECT_VIOLATION:
+      return words[at + 2]
     default:
-      return ''
+      return words[at + 1]
+  }
+}
+
+/** The words of its kind, from the effect at `at`; which they are is said in docs/streams.md. */
+function putDetail(m: Machine, out: WordBuffer, at: number): void {
+  const { words } = m.effects
+  const first = out.length - n.NOTIFICATION_HEAD
+  switch (words[at]) {
+    case e.EFFECT_IRQ:
+      out.put(words[at + 3]).put(words[at + 2])
+      return
+    case e.EFFECT_EXIT:
+      out.putWords(words, at + 2, at + 9)
+      return
+    case e.EFFECT_HCALL_EXIT:
+      out.words[first] |= n.EXIT_OF_HYPERCALL
+      out.putWords(words, at + 2, at + 8)
+      return
+    case e.EFFECT_MESSAGE:
+      putMessage(m, out, words[at + 1], words[at + 2], words[at + 3])
+      return
+    case e.EFFECT_EVENT:
+      out.put(words[at + 2]).put(words[at + 3])
+      return
+    case e.EFFECT_EOI:
+      out.put(words[at + 2])
+      return
+    case e.EFFECT_ACK:
+    case e.EFFECT_LIFECYCLE:
+      out.put(words[at + 1])
+      return
+    case e.EFFECT_VIOLATION:
+      out.put(words[at + 1]).put(words[at + 3])
+      return
   }
 }
 
 /** The slot as it stands: only the guest empties it, so what was delivered in this op is still there. */
-function messageText(m: Machine, vcpu: number, source: number, type: number): string {
+function putMessage(m: Machine, out: WordBuffer, vcpu: number, source: number, type: number): void {
   const v = m.rowOf(vcpu)
   const frame = deliveredFrame(m, (source & 0x1_0000) !== 0 ? v + NESTED_FILE : v)
   const start = ((source >> 8) & 0xff) * SLOT_WORDS
   const slot = m.memory.view(frame).subarray(start, start + SLOT_WORDS)
   const sizeFlags = slot[SLOT_SIZE_FLAGS]
-  const payload = new Uint8Array(slot.buffer, slot.byteOffset + HEADER_BYTES, Math.min(sizeFlags & 0xff, 240))
-  const sender = hexU64(slot[SLOT_SENDER], slot[SLOT_SENDER + 1])
-  const pending = (sizeFlags & MESSAGE_PENDING) !== 0
-  const head = `${sintText(source)}"source":"${e.SOURCES[source & 0xff]}","type":"${hexU32(type)}"`
-  return `${head},"sender":"${sender}","hex":"${hexOfBytes(payload)}","pending":${pending}`
+  if ((sizeFlags & MESSAGE_PENDING) !== 0) out.words[out.length - n.NOTIFICATION_HEAD] |= n.MESSAGE_IS_PENDING
+  out
+    .put(source)
+    .put(type)
+    .put(slot[SLOT_SENDER])
+    .put(slot[SLOT_SENDER + 1])
+  out.putBytes(new Uint8Array(slot.buffer, slot.byteOffset + HEADER_BYTES, Math.min(sizeFlags & 0xff, 240)))
 }

@@ -1,19 +1,21 @@
 /** One hosted partition: takes batches of wire ops, keeps its log, clock and labels, feeds the meter. */
-import { encodeOp } from '../api/op-encode.js'
-import { OpInputError } from '../api/op-fields.js'
+
 import { resultText } from '../api/result.js'
+import { putResult } from '../api/result-record.js'
 import { fromBigInt, highHalf, lowHalf } from '../hv/bits.js'
-import { MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
+import { EXPIRIES_PER_ADVANCE_MAX, MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
 import { isTooFar } from '../synic/clock.js'
 import { type Effects, HAS_DELIVERY, QUEUED } from '../synic/effects.js'
 import * as o from '../synic/op.js'
-import { namesVcpu, type Partition } from '../synic/partition.js'
-import { EngineError } from './errors.js'
+import type { Partition } from '../synic/partition.js'
+import type { WordBuffer } from '../synic/word-buffer.js'
+import { BatchIntake, type Records } from './batch-intake.js'
 import { Journal } from './journal.js'
 import { LatencyTracker } from './latency.js'
 import type { ServiceLimits } from './limits.js'
 import type { Meter } from './meter.js'
 import { NotificationLog } from './notifications.js'
+import { Sleepers } from './sleepers.js'
 
 export type ClockMode = 'virtual' | 'realtime'
 export type Labels = Readonly<Record<string, string>>
@@ -40,18 +42,33 @@ export interface BatchOptions {
   readonly path?: string | null
 }
 
-/** Results of a batch as JSON texts; `seq` is that of the first op. */
-export interface BatchResult {
+/** What became of a batch; `seq` is that of the first op. */
+export interface BatchOutcome {
   readonly seq: number
+  /** Ops applied: fewer than were sent if the batch stopped. */
+  readonly applied: number
+  /** vCPUs that the batch blocked, and that are still blocked behind it. */
+  readonly halted: readonly number[]
+}
+
+/** A batch whose results are JSON texts. */
+export interface BatchResult extends BatchOutcome {
   readonly results: readonly string[]
 }
 
-const NONE_CREATED: ReadonlySet<number> = new Set()
+/** A batch that came as records in a frame of a client. */
+export interface RecordBatch {
+  readonly words: Int32Array
+  readonly from: number
+  /** Where the frame ends. */
+  readonly end: number
+  readonly count: number
+  /** Text of a name that the client told. */
+  readonly nameOf: (number: number) => string | undefined
+}
+
+const NOBODY: readonly number[] = []
 const TICKS_PER_MS = 10_000
-/**
- * What a `synic.dump` is counted as; a mostly empty one is shorter, one of full pages three times as long.
- */
-const DUMP_BYTES = 24 * 1024
 /** Slices one catch-up of a realtime clock may take when its timers fire too often for one op. */
 const CATCH_UP_SLICES = 4
 
@@ -66,6 +83,8 @@ export class PartitionHost {
   readonly onDelete = new Set<() => void>()
   /** Told after each batch, so that timers of realtime partitions can be set anew. */
   onSettled: (() => void) | null = null
+  readonly sleepers: Sleepers
+  readonly #intake: BatchIntake
   readonly #latency: LatencyTracker
   /** Reference time 0 in monotonic milliseconds, for `realtime`. */
   #epochMs: number
@@ -83,7 +102,14 @@ export class PartitionHost {
     const { logOpsMax, logBytesMax } = env.limits
     this.journal = new Journal(partition.seq, logOpsMax, logBytesMax)
     this.notifications = new NotificationLog(env.limits.streamRing)
+    this.sleepers = new Sleepers(partition)
     this.#latency = new LatencyTracker(env.meter)
+    const { limits, scratch, vcpusLeft } = env
+    this.#intake = new BatchIntake(id, partition, clock === 'realtime', {
+      limits,
+      vcpusLeft,
+      writer: scratch.batch,
+    })
     this.#epochMs = env.now() - partition.now / TICKS_PER_MS
   }
 
@@ -96,12 +122,23 @@ export class PartitionHost {
    * @throws EngineError naming the op and the field; nothing has been applied then
    */
   applyBatch(ops: readonly unknown[], options: BatchOptions = {}): BatchResult {
-    const { opsPerBatchMax } = this.env.limits
-    if (ops.length > opsPerBatchMax) {
-      const message = `at most ${opsPerBatchMax} ops, got ${ops.length}`
-      throw new EngineError('too-many-ops', `A batch holds ${message}.`, [{ path: 'ops', message }])
-    }
-    return this.#applyRecords(this.#encode(ops, options), options.stopOnFault === true)
+    const { actor, path = 'ops/', stopOnFault = false } = options
+    return this.#applyTexts(this.#intake.encode(ops, actor, path), stopOnFault)
+  }
+
+  /**
+   * The same for records, which are checked and completed in place; results are appended to `out`.
+   * @throws EngineError as above
+   */
+  applyRecords(batch: RecordBatch, options: BatchOptions, out: WordBuffer): BatchOutcome {
+    const { words, from, end, count, nameOf } = batch
+    const records = this.#intake.accept(words, from, end, count, options.actor, nameOf)
+    const { effects } = this.partition
+    const wordsMax = out.length + this.env.limits.replyBytesMax / 4
+    return this.#applyAll(records, options.stopOnFault === true, () => {
+      putResult(out, effects)
+      return out.length > wordsMax
+    })
   }
 
   /**
@@ -111,25 +148,13 @@ export class PartitionHost {
   writeMemory(gpa: bigint, bytes: Uint8Array, actor?: string): BatchResult {
     const writer = this.env.scratch.batch
     writer.clear()
-    const actorId = this.#actorId(actor)
-    const starts: number[] = []
+    const actorId = this.#intake.actorId(actor)
     for (let done = 0; done < bytes.length; done += MEMORY_OP_BYTES_MAX) {
-      starts.push(writer.length)
       const { lo, hi } = fromBigInt(gpa + BigInt(done))
       writer.begin(o.OP_MEM_WRITE, 0, false, actorId).put(lo).put(hi)
       writer.putBytes(bytes.subarray(done, done + MEMORY_OP_BYTES_MAX)).end()
     }
-    return this.#applyRecords(starts, false)
-  }
-
-  #applyRecords(starts: readonly number[], stopOnFault: boolean): BatchResult {
-    this.catchUp()
-    const seq = this.partition.seq + 1
-    const began = this.env.now()
-    const results = this.#applyAll(starts, stopOnFault)
-    this.notifications.flush(began)
-    this.onSettled?.()
-    return { seq, results }
+    return this.#applyTexts({ words: writer.words, from: 0, end: writer.length }, false)
   }
 
   /** One op, as a route of its own posts it; its result as JSON text. */
@@ -137,20 +162,25 @@ export class PartitionHost {
     return this.applyBatch([op], { actor, path: null }).results[0]
   }
 
-  /** Brings a realtime partition's reference time up to now, by an ordinary op of the log. */
-  catchUp(): void {
+  /**
+   * Brings a realtime partition's reference time up to now, by ordinary ops of the log.
+   * @param slicesMax ops that may take; when its timers fire too often for them it stays behind
+   * @param expiriesMax interrupts that one of them may raise
+   */
+  catchUp(slicesMax = CATCH_UP_SLICES, expiriesMax = EXPIRIES_PER_ADVANCE_MAX): void {
     if (this.clock !== 'realtime' || this.partition.machine.paused) return
     const { clock } = this.env.scratch
-    for (let slice = 0; slice < CATCH_UP_SLICES; slice++) {
+    for (let slice = 0; slice < slicesMax; slice++) {
       let ticks = this.#ticksBehind()
       if (ticks <= 0) break
       // Too many expiries for one op: smaller steps, a bounded number of them.
-      while (isTooFar(this.partition.machine, ticks)) ticks = Math.ceil(ticks / 2)
+      while (ticks > 1 && isTooFar(this.partition.machine, ticks, expiriesMax)) ticks = Math.ceil(ticks / 2)
       clock.clear()
       clock.begin(o.OP_CLOCK_ADVANCE, 0, true).put(lowHalf(ticks)).put(highHalf(ticks)).end()
       this.#applyRecord(clock.words, 0, this.env.now())
     }
-    this.notifications.flush(this.env.now())
+    this.notifications.flush()
+    this.sleepers.settle()
   }
 
   /** Milliseconds until the next timer of a realtime partition is due; Infinity if none runs. */
@@ -170,154 +200,63 @@ export class PartitionHost {
     this.#epochMs = this.env.now() - this.partition.now / TICKS_PER_MS
   }
 
-  #encode(ops: readonly unknown[], options: BatchOptions): number[] {
-    const { names } = this.partition
-    const known = names.size
-    try {
-      return this.#encodeAll(ops, options)
-    } catch (error) {
-      // A refused batch leaves no names behind either.
-      names.truncate(known)
-      throw error
-    }
-  }
-
-  #encodeAll(ops: readonly unknown[], options: BatchOptions): number[] {
-    const { names } = this.partition
-    const writer = this.env.scratch.batch
-    writer.clear()
-    const prefix = options.path === undefined ? 'ops/' : options.path
-    const actor = this.#actorId(options.actor)
-    const starts = new Array<number>(ops.length)
-    let created = NONE_CREATED
-    let replyBytes = 0
-    for (let i = 0; i < ops.length; i++) {
-      starts[i] = writer.length
-      try {
-        encodeOp(ops[i], writer, names, actor)
-      } catch (error) {
-        if (!(error instanceof OpInputError)) throw error
-        throw invalidOp(opPath(prefix, i, error.path), error.rule)
-      }
-      created = this.#checkVcpu(starts[i], created, prefix, i)
-      replyBytes += this.#replyBytes(starts[i], prefix, i)
-    }
-    this.#checkReply(replyBytes)
-    const left = this.env.vcpusLeft()
-    if (created.size > left) {
-      throw new EngineError(
-        'limit-vcpus',
-        `This server has room for ${left} more vCPUs, not ${created.size}.`,
-      )
-    }
-    return starts
-  }
-
-  #actorId(actor: string | undefined): number {
-    const { names } = this.partition
-    const id = actor === undefined ? 0 : names.intern(actor)
-    if (id < 0) throw new EngineError('invalid-op', `A partition knows at most ${names.max} names.`)
-    return id
+  #applyTexts(records: Records, stopOnFault: boolean): BatchResult {
+    const results: string[] = []
+    const { effects } = this.partition
+    let bytesLeft = this.env.limits.replyBytesMax
+    const outcome = this.#applyAll(records, stopOnFault, () => {
+      const text = resultText(effects)
+      results.push(text)
+      bytesLeft -= text.length
+      return bytesLeft < 0
+    })
+    return { ...outcome, results }
   }
 
   /**
-   * Bytes the result of an op can come to, as far as that is much. Refuses to move a realtime clock by hand.
+   * @param take keeps the result of the op just applied; true: no more, for the rest of a batch that says too
+   *   much is left undone
    */
-  #replyBytes(at: number, prefix: string | null, i: number): number {
-    const { words } = this.env.scratch.batch
-    switch (words[at] & o.OP_CODE) {
-      case o.OP_MEM_READ:
-        return 2 * words[at + o.OP_ARGS + 2]
-      case o.OP_SYNIC_DUMP:
-        return DUMP_BYTES
-      case o.OP_CLOCK_ADVANCE: {
-        if (this.clock === 'virtual') return 0
-        const path = opPath(prefix, i, 'op')
-        throw new EngineError('realtime-clock', `The clock of partition ${this.id} follows the wall clock.`, [
-          { path, message: 'must not be clock.advance' },
-        ])
-      }
-      default:
-        return 0
-    }
-  }
-
-  #checkReply(bytes: number): void {
-    const { replyBytesMax } = this.env.limits
-    if (bytes <= replyBytesMax) return
-    const message = `must ask for at most ${replyBytesMax} bytes of results, not ${bytes}`
-    throw new EngineError('reply-too-large', `A batch ${message}.`, [{ path: 'ops', message }])
-  }
-
-  /** The vCPU an op names must exist, or be created earlier in the batch. Returns those created so far. */
-  #checkVcpu(
-    at: number,
-    created: ReadonlySet<number>,
-    prefix: string | null,
-    i: number,
-  ): ReadonlySet<number> {
-    const { words } = this.env.scratch.batch
-    const code = words[at] & o.OP_CODE
-    const vcpu = words[at + o.OP_VCPU]
-    if (code === o.OP_VCPU_CREATE) {
-      // Few batches create vCPUs: the set is made when one does.
-      const more = created === NONE_CREATED ? new Set<number>() : (created as Set<number>)
-      return more.add(vcpu)
-    }
-    if (!namesVcpu(code) || this.partition.hasVcpu(vcpu) || created.has(vcpu)) return created
-    const path = opPath(prefix, i, 'vcpu')
-    throw new EngineError('vcpu-not-found', `Partition ${this.id} has no vCPU ${vcpu >>> 0}.`, [
-      { path, message: `no vCPU ${vcpu >>> 0} in this partition` },
-    ])
-  }
-
-  #applyAll(starts: readonly number[], stopOnFault: boolean): string[] {
-    const { words } = this.env.scratch.batch
+  #applyAll({ words, from, end }: Records, stopOnFault: boolean, take: () => boolean): BatchOutcome {
+    this.catchUp()
+    const { partition } = this
+    const seq = partition.seq + 1
     const before = this.vcpuCount
     // One timestamp a batch: what happens inside it happens at once.
     const nowMs = this.env.now()
-    const results: string[] = []
-    const { replyBytesMax } = this.env.limits
-    let bytes = 0
-    for (let i = 0; i < starts.length; i++) {
-      const text = this.#applyRecord(words, starts[i], nowMs)
-      results.push(text)
-      bytes += text.length
-      // What an op will say is not known before; the rest of a batch that says too much is left undone.
-      if ((stopOnFault && !this.partition.effects.ok) || bytes > replyBytesMax) break
+    let halted: number[] | null = null
+    for (let at = from; at < end; at += words[at + o.OP_LENGTH]) {
+      this.#applyRecord(words, at, nowMs)
+      if ((words[at] & o.OP_CODE) === o.OP_VCPU_HALT) halted = [...(halted ?? []), words[at + o.OP_VCPU]]
+      if (take() || (stopOnFault && !partition.effects.ok)) break
     }
     if (this.vcpuCount !== before) this.env.vcpusCreated(this.vcpuCount - before)
-    return results
+    this.notifications.flush()
+    this.sleepers.settle()
+    this.onSettled?.()
+    return {
+      seq,
+      applied: partition.seq + 1 - seq,
+      halted: halted === null ? NOBODY : this.sleepers.asleep(halted),
+    }
   }
 
-  #applyRecord(words: Int32Array, at: number, nowMs: number): string {
+  #applyRecord(words: Int32Array, at: number, nowMs: number): void {
     const { partition } = this
     const { effects } = partition
     const code = words[at] & o.OP_CODE
     partition.apply(words, at)
-    const text = resultText(effects)
-    this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], text)
+    this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], effects)
     this.env.meter.countOp(code, effects)
     if (code === o.OP_APIC_ACK || effects.length > 0) {
       this.#latency.follow(code, words[at + o.OP_VCPU], effects, nowMs)
+      this.sleepers.follow(effects)
     }
     if (code === o.OP_MESSAGE_POST && (effects.has & HAS_DELIVERY) !== 0 && effects.delivery === QUEUED) {
       this.#latency.noteQueued(words[at + o.OP_VCPU], words[at + o.OP_ARGS], nowMs)
     }
-    this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq)
+    this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs)
     if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()
-    return text
   }
-}
-
-/** Where a field of op `i` stands in what the client sent. */
-function opPath(prefix: string | null, i: number, field: string): string {
-  if (prefix === null) return field
-  return field === '' ? `${prefix}${i}` : `${prefix}${i}/${field}`
-}
-
-function invalidOp(path: string, rule: string): EngineError {
-  const message = `must be ${rule}`
-  return new EngineError('invalid-op', `${path} ${message}.`, [{ path, message }])
 }

@@ -26,12 +26,12 @@ export function advance(m: Machine, ticks: number): number {
   return 0
 }
 
-/** Could a step of so many ticks raise more interrupts than one op may? */
-export function isTooFar(m: Machine, ticks: number): boolean {
+/** Could a step of so many ticks raise more interrupts than `most`, or than one op may? */
+export function isTooFar(m: Machine, ticks: number, most = EXPIRIES_PER_ADVANCE_MAX): boolean {
   // No timer expires more often than once a tick, so a short step needs no closer look.
-  const few = (ticks + 1) * m.due.timers().length <= EXPIRIES_PER_ADVANCE_MAX
+  const few = (ticks + 1) * m.due.timers().length <= most
   // While paused a deadline only marks its timer, so each comes once.
-  return !few && !m.paused && mostExpiries(m, m.now + ticks) > EXPIRIES_PER_ADVANCE_MAX
+  return !few && !m.paused && mostExpiries(m, m.now + ticks) > most
 }
 
 /** Upper bound of expiries up to `target`: a direct periodic timer raises one interrupt a period. */

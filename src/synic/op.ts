@@ -3,9 +3,9 @@
  *
  * Every record begins with four words: code, host bit and flags; length in words; actor's name id (0 = none);
  * vCPU. What follows is listed with each code. Word records travel unchanged from a binary stream or a
- * journal
- * into the core; JSON becomes words in `src/api`.
+ * journal into the core; JSON becomes words in `src/api`.
  */
+import { WordBuffer } from './word-buffer.js'
 
 export const OP_NAMES = [
   'none',
@@ -155,47 +155,19 @@ export const STEP_PENDING = 0
 export const STEP_SLOT = 1
 export const STEP_IRQ = 2
 
-/** Builds op records back to back. `begin`, then the arguments, then `end`. */
-export class OpWriter {
-  words = new Int32Array(64)
-  length = 0
+/** Builds op records back to back. `begin`, then the arguments, then `end`; lists use `reserve` first. */
+export class OpWriter extends WordBuffer {
   #start = 0
 
-  clear(): void {
-    this.length = 0
-  }
-
   begin(code: number, vcpu = 0, host = false, actor = 0, flags = 0): this {
+    this.reserve(OP_HEADER_WORDS)
     const at = this.length
-    if (at + 24 > this.words.length) this.#reserve(24)
     this.#start = at
     const words = this.words
     words[at] = code | (host ? OP_BY_HOST : 0) | flags
     words[at + OP_ACTOR] = actor
     words[at + OP_VCPU] = vcpu
     this.length = at + OP_HEADER_WORDS
-    return this
-  }
-
-  /** One word. Up to sixteen fit behind `begin` without a check; lists use `reserve` first. */
-  put(word: number): this {
-    this.words[this.length++] = word
-    return this
-  }
-
-  reserve(words: number): this {
-    if (this.length + words + 16 > this.words.length) this.#reserve(words + 16)
-    return this
-  }
-
-  /** A count of bytes, then the bytes four to a word. */
-  putBytes(bytes: Uint8Array): this {
-    const count = (bytes.length + 3) >> 2
-    this.reserve(count + 1)
-    this.words[this.length++] = bytes.length
-    for (let i = 0; i < count; i++) this.words[this.length + i] = 0
-    new Uint8Array(this.words.buffer, this.length * 4, bytes.length).set(bytes)
-    this.length += count
     return this
   }
 
@@ -208,11 +180,5 @@ export class OpWriter {
   /** Forgets the record begun last. */
   abandon(): void {
     this.length = this.#start
-  }
-
-  #reserve(words: number): void {
-    const grown = new Int32Array(Math.max(this.words.length * 2, this.length + words))
-    grown.set(this.words)
-    this.words = grown
   }
 }

@@ -13,7 +13,7 @@ import { type Effects, HAS_VALUE } from './effects.js'
 import * as routing from './gsi-routes.js'
 import { postHost, signalHost } from './host-posts.js'
 import { hypercall, messageOf, postMessage, signalEvent } from './hypercalls.js'
-import { APIC_ENABLED, FLAGS, NESTED_FILE, TPR } from './layout.js'
+import { APIC_ENABLED, FLAGS, HALTED, NESTED_FILE, TPR } from './layout.js'
 import * as life from './lifecycle.js'
 import { Machine, type PartitionConfig } from './machine.js'
 import * as memory from './memory-ops.js'
@@ -95,6 +95,12 @@ export class Partition {
 
   hasVcpu(id: number): boolean {
     return this.machine.rowOf(id) >= 0
+  }
+
+  /** Does the vCPU sleep until a wake? */
+  isHalted(id: number): boolean {
+    const v = this.machine.rowOf(id)
+    return v >= 0 && (this.machine.w[v + FLAGS] & HALTED) !== 0
   }
 
   /**

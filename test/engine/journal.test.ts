@@ -1,10 +1,16 @@
 /** The log is bounded, numbered without holes, and says where it begins. */
 import { describe, expect, it } from 'vitest'
+import { resultText } from '../../src/api/result.js'
+import { readResult } from '../../src/api/result-record.js'
 import { Journal } from '../../src/engine/journal.js'
+import { Effects } from '../../src/synic/effects.js'
 
-function filled(ops: number, opsMax: number, bytesMax = 1e9, result = '{"ok":true}'): Journal {
+/** Ops of five words each, whose results hold `bytes` bytes. */
+function filled(ops: number, opsMax: number, bytesMax = 1e9, bytes = 0): Journal {
   const journal = new Journal(0, opsMax, bytesMax)
-  for (let seq = 1; seq <= ops; seq++) journal.append(seq, Int32Array.of(7, 2, seq), 1, 2, result)
+  const effects = new Effects()
+  if (bytes > 0) effects.setBytes(new Uint8Array(bytes))
+  for (let seq = 1; seq <= ops; seq++) journal.append(seq, Int32Array.of(0, 6, 5, 0, 0, seq), 1, 5, effects)
   return journal
 }
 
@@ -16,8 +22,8 @@ describe('the log', () => {
     const journal = filled(1300, 10_000)
     expect(seqs(journal, 510, 515)).toEqual([510, 511, 512, 513, 514, 515])
     const [entry] = journal.entries(600, 600)
-    expect([...entry.words.subarray(entry.at, entry.at + 2)]).toEqual([2, 600])
-    expect(entry.result).toBe('{"ok":true}')
+    expect([...entry.words.subarray(entry.at, entry.at + 5)]).toEqual([6, 5, 0, 0, 600])
+    expect(resultText(readResult(entry.words, entry.resultAt, new Effects()))).toBe('{"ok":true}')
     expect(seqs(journal, 1, 5000)).toHaveLength(1300)
   })
 
@@ -29,12 +35,12 @@ describe('the log', () => {
   })
 
   it('forgets the oldest beyond its bound of bytes', () => {
-    const journal = filled(5000, 1e9, 100_000, 'x'.repeat(100))
+    const journal = filled(5000, 1e9, 100_000, 100)
     expect(5000 - journal.firstSeq).toBeLessThan(100_000 / 100 + 512)
   })
 
   it('keeps its bound with results of any size: a chunk of large ones is short', () => {
-    const journal = filled(600, 1e9, 160_000, 'x'.repeat(20_000))
+    const journal = filled(600, 1e9, 160_000, 20_000)
     expect(600 - journal.firstSeq).toBeLessThan(12)
   })
 

@@ -24,6 +24,8 @@ describe('a batch', () => {
     const p = host()
     expect(p.applyBatch([write('0x10033'), write('0x10034')])).toEqual({
       seq: 3,
+      applied: 2,
+      halted: [],
       results: ['{"ok":true}', '{"ok":true}'],
     })
     expect(p.applyBatch([]).seq).toBe(5)

@@ -130,8 +130,9 @@ describe('the stream', () => {
 
   it('tells what the ring has lost', async () => {
     const { url, host } = await server({}, 4)
-    await connected(`${url}/p1/stream`)
+    const early = await connected(`${url}/p1/stream`)
     for (let i = 0; i < 20; i++) host.applyBatch([{ op: 'message.complete', vcpu: 0, sint: 2 }, post(0)])
+    await early.until((frame) => frame.n === host.notifications.lastN)
     const { lastN, firstN } = host.notifications
     const late = await connected(`${url}/p1/stream?since=1`)
     await late.until((frame) => frame.n === lastN)

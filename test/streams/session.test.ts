@@ -1,134 +1,284 @@
-/** The stream protocol without a socket: filters, gaps, answers, and the end of patience. */
+/** The stream protocol without a socket: filters, gaps, answers, blocked vCPUs, and the end of patience. */
 import { describe, expect, it } from 'vitest'
-import { type StreamNotification, type StreamPartition, StreamSession } from '../../src/streams/session.js'
+import { beginNotification, endNotification, KIND_EOM, KIND_FAULT } from '../../src/api/notification.js'
+import { RecordBuffer } from '../../src/api/records.js'
+import { PartitionHub } from '../../src/streams/hub.js'
+import type { StreamPartition } from '../../src/streams/protocol.js'
+import { TestClient, TestTurn } from '../support/stream.js'
 
 const LIMITS = { budgetBytes: 100, cutBytes: 1000, cutMs: 5000 }
 
-const note = (n: number, kind = 'message', vcpu = 0): StreamNotification => ({
-  n,
-  kind,
-  vcpu,
-  text: `{"n":${n}}`,
-})
+/** A partition whose notifications are made by hand. */
+class FakePartition implements StreamPartition {
+  readonly id = 'p1'
+  firstN = 1
+  settled = 0
+  readonly waiting: { vcpus: readonly number[]; done: () => void }[] = []
+  halted: readonly number[] = []
+  readonly #records = new RecordBuffer()
+  readonly #starts: number[] = []
 
-/** A partition with notifications 1..`lastN`, of which those from `firstN` are kept. */
-function session(filter = {}, firstN = 1, lastN = 0) {
-  const sent: string[] = []
-  const closed: number[] = []
-  const state = { buffered: 0, now: 0, lastN }
-  const partition: StreamPartition = {
-    id: 'p1',
-    get lastN() {
-      return state.lastN
-    },
-    firstN,
-    after: (n) =>
-      Array.from({ length: lastN }, (_, i) => note(i + 1)).filter((each) => each.n > n && each.n >= firstN),
-    applyBatch: (ops) => {
-      if (ops.includes('bug')) throw new Error('a bug')
-      if (ops.includes('mistake')) throw new RangeError('a mistake')
-      return { seq: 7, results: ops.map(() => '{"ok":true}') }
-    },
-    describe: (error) => (error instanceof RangeError ? { detail: error.message } : undefined),
+  get lastN(): number {
+    return this.#starts.length
   }
-  const sink = {
-    send: (text: string) => sent.push(text),
-    buffered: () => state.buffered,
-    close: (code: number) => closed.push(code),
+
+  /** The next notification: an EOM of a vCPU, or a fault. */
+  happens(kind = KIND_EOM, vcpu = 0): void {
+    const n = this.#starts.length + 1
+    const at = beginNotification(this.#records, kind, n, 7, 0, vcpu)
+    if (kind === KIND_FAULT) this.#records.put(1)
+    endNotification(this.#records, at)
+    this.#starts.push(at)
   }
-  const it = new StreamSession(partition, sink, filter, LIMITS, () => state.now)
-  return { session: it, sent, closed, state }
+
+  *runs(from: number, to: number) {
+    const begin = Math.max(from, this.firstN) - 1
+    const timesMs = this.#starts.map(() => 1)
+    if (begin < to) yield { words: this.#records.words, starts: this.#starts, timesMs, begin, end: to }
+  }
+
+  settle(): void {
+    this.settled++
+  }
+
+  applyBatch(ops: readonly unknown[]) {
+    if (ops.includes('bug')) throw new Error('a bug')
+    if (ops.includes('mistake')) throw new RangeError('a mistake')
+    for (const op of ops) if (op === 'eom') this.happens()
+    return { seq: 7, applied: ops.length, halted: this.halted, results: ops.map(() => '{"ok":true}') }
+  }
+
+  applyRecords(): never {
+    throw new RangeError('no records here')
+  }
+
+  whenAwake(vcpus: readonly number[], done: () => void): () => void {
+    const waiter = { vcpus, done }
+    this.waiting.push(waiter)
+    return () => this.waiting.splice(this.waiting.indexOf(waiter), 1)
+  }
+
+  describe(error: unknown) {
+    return error instanceof RangeError ? { detail: error.message } : undefined
+  }
 }
+
+function session(filter = {}, now = () => 0) {
+  const partition = new FakePartition()
+  const turn = new TestTurn()
+  const hub = new PartitionHub(partition, turn)
+  const client = new TestClient({ partition, turn, filter, limits: LIMITS, now })
+  hub.add(client.session)
+  /** Ends the turn; what was written in it. */
+  const frames = () => {
+    turn.end()
+    return client.frames()
+  }
+  return { partition, turn, hub, client, frames, session: client.session }
+}
+
+const numbers = (frames: readonly object[]) =>
+  frames.map((frame) => ('n' in frame ? frame.n : 'gap' in frame ? frame.gap : frame))
 
 describe('a session', () => {
   it('says hello first, with the number that stands', () => {
-    const { session: s, sent } = session({}, 1, 41)
+    const { session: s, frames, partition } = session()
+    partition.happens()
     s.begin(undefined)
-    expect(sent).toEqual(['{"hello":{"partition":"p1","n":41,"protocol":"synic.v1.json"}}'])
+    expect(frames()).toEqual([{ hello: { partition: 'p1', n: 1, protocol: 'synic.v1.json' } }])
   })
 
   it('resumes behind the number it is given', () => {
-    const { session: s, sent } = session({}, 1, 5)
+    const { session: s, frames, partition } = session()
+    for (let i = 0; i < 5; i++) partition.happens()
     s.begin(3)
-    expect(sent.slice(1)).toEqual(['{"n":4}', '{"n":5}'])
+    expect(numbers(frames().slice(1))).toEqual([4, 5])
   })
 
   it('tells what is gone, then what is left', () => {
-    const { session: s, sent } = session({}, 4, 5)
+    const { session: s, frames, partition } = session()
+    for (let i = 0; i < 5; i++) partition.happens()
+    partition.firstN = 4
     s.begin(1)
-    expect(sent.slice(1)).toEqual(['{"gap":{"from":2,"to":3}}', '{"n":4}', '{"n":5}'])
+    expect(numbers(frames().slice(1))).toEqual([{ from: 2, to: 3 }, 4, 5])
   })
 
-  it('tells nothing twice to who missed nothing', () => {
-    const { session: s, sent } = session({}, 1, 5)
-    s.begin(5)
-    expect(sent).toHaveLength(1)
+  it.each([[5], [9]])('tells nothing twice to who comes back with %i of 5', (since) => {
+    const { session: s, frames, partition } = session()
+    for (let i = 0; i < 5; i++) partition.happens()
+    s.begin(since)
+    expect(frames()).toHaveLength(1)
   })
 
   it.each([
     ['everything', {}, [1, 2, 3, 4]],
-    ['kinds', { kinds: ['eom'] as const }, [2]],
+    ['kinds', { kinds: ['fault'] as const }, [2]],
     ['vCPUs, and what concerns them all', { vcpus: [1] }, [3, 4]],
     ['no kinds at all', { kinds: [] }, []],
   ])('filters: %s', (_what, filter, expected) => {
-    const { session: s, sent } = session(filter)
-    s.notify([note(1), note(2, 'eom'), note(3, 'message', 1), note(4, 'ack', -1)])
-    expect(sent.map((text) => JSON.parse(text).n)).toEqual(expected)
+    const { hub, frames, partition } = session(filter)
+    partition.happens()
+    partition.happens(KIND_FAULT)
+    partition.happens(KIND_EOM, 1)
+    partition.happens(KIND_EOM, -1)
+    hub.news()
+    expect(numbers(frames())).toEqual(expected)
+    expect(partition.settled).toBe(1)
   })
 
-  it('changes its filter on a live socket', () => {
-    const { session: s, sent } = session({}, 1, 9)
-    s.receive('{"id":8,"subscribe":{"kinds":["eom"],"vcpus":[2]}}')
-    s.notify([note(1, 'eom', 1), note(2, 'eom', 2), note(3, 'message', 2)])
-    expect(sent).toEqual(['{"id":8,"n":9}', '{"n":2}'])
+  it('changes its filter on a live socket: what was before goes by the old one', () => {
+    const { client, hub, frames, partition } = session()
+    partition.happens(KIND_EOM, 1)
+    hub.news()
+    client.send({ id: 8, subscribe: { kinds: ['eom'], vcpus: [2] } })
+    for (const vcpu of [1, 2]) partition.happens(KIND_EOM, vcpu)
+    partition.happens(KIND_FAULT, 2)
+    hub.news()
+    expect(numbers(frames())).toEqual([1, 1, 3])
   })
 
-  it('answers a batch under its id', () => {
-    const { session: s, sent } = session()
-    s.receive('{"id":3,"ops":[1,2]}')
-    expect(sent).toEqual(['{"id":3,"seq":7,"results":[{"ok":true},{"ok":true}]}'])
+  it('answers a batch under its id, behind what the batch made known', () => {
+    const { client, frames } = session()
+    client.send({ id: 3, ops: ['eom', 2] })
+    expect(frames()).toEqual([
+      { n: 1, seq: 7, t: 0, kind: 'eom', vcpu: 0 },
+      { id: 3, seq: 7, results: [{ ok: true }, { ok: true }] },
+    ])
+  })
+
+  it('answers batches of a turn in their order, each behind its own news', () => {
+    const { client, hub, frames } = session()
+    for (const id of [1, 2]) client.send({ id, ops: ['eom'] })
+    hub.news()
+    expect(frames().map((frame) => ('id' in frame ? `answer ${frame.id}` : 'n' in frame && frame.n))).toEqual(
+      [1, 'answer 1', 2, 'answer 2'],
+    )
   })
 
   it('answers a mistake with a problem, and does not hide a bug', () => {
-    const { session: s, sent, closed } = session()
-    s.receive('{"id":3,"ops":["mistake"]}')
-    expect([sent, closed]).toEqual([['{"id":3,"problem":{"detail":"a mistake"}}'], []])
-    expect(() => s.receive('{"id":3,"ops":["bug"]}')).toThrow('a bug')
+    const { client, frames } = session()
+    client.send({ id: 3, ops: ['mistake'] })
+    expect([frames(), client.closed]).toEqual([[{ id: 3, problem: { detail: 'a mistake' } }], []])
+    expect(() => client.send({ id: 3, ops: ['bug'] })).toThrow('a bug')
   })
 
-  it.each(['', '{', '7', '[]', '{"id":1}', '{"ops":[]}', '{"id":-1,"ops":[]}', '{"id":1,"ops":[],"more":1}'])(
-    'closes on the bad frame %j',
-    (text) => {
-      const { session: s, closed } = session()
-      s.receive(text)
-      expect(closed).toEqual([4000])
-    },
-  )
+  it('holds back the answer of a batch that blocked a vCPU until it wakes; others go on', () => {
+    const { client, frames, partition } = session()
+    partition.halted = [1]
+    client.send({ id: 3, ops: ['eom', 'halt'] })
+    partition.halted = []
+    client.send({ id: 4, ops: [] })
+    expect(frames()).toMatchObject([{ n: 1 }, { id: 4 }])
+    expect(partition.waiting).toMatchObject([{ vcpus: [1] }])
+    partition.happens()
+    partition.waiting[0].done()
+    expect(frames()).toMatchObject([{ n: 2 }, { id: 3, results: [{ ok: true }, { ok: true }] }])
+  })
+
+  it('waits for nothing once its client is gone', () => {
+    const { client, partition, session: s } = session()
+    partition.halted = [1]
+    client.send({ id: 3, ops: [] })
+    s.end()
+    expect(partition.waiting).toEqual([])
+  })
+
+  it.each([
+    '',
+    '{',
+    '7',
+    '[]',
+    '{"id":1}',
+    '{"ops":[]}',
+    '{"id":-1,"ops":[]}',
+    '{"id":1.5,"ops":[]}',
+    '{"id":1,"ops":{}}',
+    '{"id":1,"ops":[],"more":1}',
+    '{"id":1,"subscribe":{"kinds":["gossip"]}}',
+  ])('closes on the bad frame %j', (text) => {
+    const { client } = session()
+    client.send(text)
+    expect(client.closed.map(([code]) => code)).toEqual([4000])
+  })
+
+  it('closes on a binary frame', () => {
+    const { client } = session()
+    client.send(Int32Array.of(1, 2))
+    expect(client.closed).toEqual([[4000, 'this protocol has text frames']])
+  })
 
   it('leaves a slow reader out, and tells the gap once it has caught up', () => {
-    const { session: s, sent, closed, state } = session()
-    state.buffered = 101
-    s.notify([note(1), note(2)])
-    state.lastN = 2
+    const { client, hub, frames, partition, session: s } = session()
+    client.unread = 101
+    partition.happens()
+    hub.news()
+    expect(frames()).toEqual([])
+    partition.happens()
+    hub.news()
+    expect(frames()).toEqual([])
     s.tick()
-    expect([sent, s.dropped]).toEqual([[], 2])
-    state.buffered = 50
+    expect(s.dropped).toBe(2)
+    client.unread = 50
     s.tick()
-    s.notify([note(3)])
-    expect(sent).toEqual(['{"gap":{"from":1,"to":2}}', '{"n":3}'])
-    expect(closed).toEqual([])
+    partition.happens()
+    hub.news()
+    expect(numbers(frames())).toEqual([{ from: 1, to: 2 }, 3])
+    expect(client.closed).toEqual([])
+  })
+
+  it('still answers a slow reader: an answer is never left out', () => {
+    const { client, frames } = session()
+    client.unread = 101
+    client.send({ id: 3, ops: ['eom'] })
+    expect(frames()).toMatchObject([{ id: 3 }])
   })
 
   it('cuts off who is too far behind, or behind for too long', () => {
     const far = session()
-    far.state.buffered = 1001
+    far.client.unread = 1001
     far.session.tick()
-    expect(far.closed).toEqual([4008])
-    const long = session()
-    long.state.buffered = 101
-    long.session.notify([note(1)])
-    long.state.now = 5001
+    expect(far.client.closed).toEqual([[4008, 'the reader is too slow']])
+    let now = 0
+    const long = session({}, () => now)
+    long.client.unread = 101
+    long.partition.happens()
+    long.hub.news()
+    long.frames()
+    now = 5001
     long.session.tick()
-    expect(long.closed).toEqual([4008])
+    expect(long.client.closed).toEqual([[4008, 'the reader is too slow']])
+  })
+})
+
+describe('clients of one partition', () => {
+  const crowd = (filters: readonly object[]) => {
+    const partition = new FakePartition()
+    const turn = new TestTurn()
+    const hub = new PartitionHub(partition, turn)
+    const clients = filters.map((filter) => new TestClient({ partition, turn, filter }))
+    for (const { session: s } of clients) hub.add(s)
+    return { partition, turn, hub, clients }
+  }
+
+  it('are told the same, each by its filter, once a turn', () => {
+    const { partition, turn, hub, clients } = crowd([{}, {}, { kinds: ['fault'] }, { vcpus: [1] }])
+    partition.happens()
+    hub.news()
+    partition.happens(KIND_FAULT, 1)
+    hub.news()
+    turn.end()
+    expect(clients.map((client) => numbers(client.frames()))).toEqual([[1, 2], [1, 2], [2], [2]])
+  })
+
+  it('are told what they missed even if one of them was told some of it before', () => {
+    const { partition, turn, hub, clients } = crowd([{}, {}])
+    clients[0].send({ id: 1, ops: ['eom'] })
+    partition.happens()
+    hub.news()
+    turn.end()
+    expect(clients.map((client) => numbers(client.frames()).filter(Number))).toEqual([
+      [1, 2],
+      [1, 2],
+    ])
   })
 })

@@ -52,6 +52,17 @@ export const getOpenapi = {
   plane: 'control',
 } as const satisfies Operation
 
+export const getAsyncapi = {
+  id: 'getAsyncapi',
+  method: 'GET',
+  path: '/asyncapi.yaml',
+  tag: 'service',
+  summary: 'The description of the stream',
+  replies: { 200: { description: 'AsyncAPI 3.0.', schema: z.string(), type: YAML_TYPE } },
+  problems: [],
+  plane: 'control',
+} as const satisfies Operation
+
 export const getDocs = {
   id: 'getDocs',
   method: 'GET',

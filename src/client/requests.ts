@@ -1,0 +1,82 @@
+/** Batches of a stream that wait to be sent or answered, in order and bounded. */
+
+import type { Answer, Refusal } from '../api/server-frames.js'
+import { SynicdBusy, SynicdInterrupted, SynicdProblem } from './errors.js'
+import type { BatchResult } from './partition.js'
+
+type Frame = string | Uint8Array
+
+interface Pending {
+  readonly frame: Frame
+  readonly resolve: (result: BatchResult) => void
+  readonly reject: (reason: unknown) => void
+  sent: boolean
+}
+
+export class Requests {
+  /** By id, in the order they were asked for. */
+  readonly #pending = new Map<number, Pending>()
+  #idle: (() => void)[] = []
+
+  constructor(private readonly max: number) {}
+
+  /**
+   * The answer to a frame. `send` tries to send it now; what it leaves waits for `flush`.
+   * @param send says whether it could
+   */
+  async add(
+    id: number,
+    frame: Frame,
+    send: (frame: Frame) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<BatchResult> {
+    signal?.throwIfAborted()
+    if (this.#pending.size >= this.max) throw new SynicdBusy(this.max)
+    let stop = () => {}
+    try {
+      return await new Promise<BatchResult>((resolve, reject) => {
+        stop = () => this.#take(id)?.reject(signal?.reason)
+        signal?.addEventListener('abort', stop)
+        this.#pending.set(id, { frame, resolve, reject, sent: send(frame) })
+      })
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  /** Sends what has not been sent. */
+  flush(send: (frame: Frame) => boolean): void {
+    for (const pending of this.#pending.values()) pending.sent ||= send(pending.frame)
+  }
+
+  /** An answer nobody waits for any more was given up. */
+  settle(frame: Answer | Refusal): void {
+    const pending = this.#take(frame.id)
+    if ('problem' in frame) pending?.reject(new SynicdProblem(frame.problem))
+    else pending?.resolve({ seq: frame.seq, results: frame.results })
+  }
+
+  /** The connection broke: what was sent is in doubt, the rest still waits. */
+  interrupt(cause: unknown): void {
+    for (const [id, { sent }] of this.#pending) {
+      if (sent) this.#take(id)?.reject(new SynicdInterrupted(cause))
+    }
+  }
+
+  /** It is over for all. */
+  fail(reason: unknown): void {
+    for (const id of this.#pending.keys()) this.#take(id)?.reject(reason)
+  }
+
+  /** Resolved when nothing waits. */
+  async idle(): Promise<void> {
+    if (this.#pending.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    if (this.#pending.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
+    return pending
+  }
+}

@@ -1,0 +1,34 @@
+/** Which WebSocket there is: the caller's, the platform's, or that of the package `ws`. */
+
+/** As much of a WebSocket as is needed. */
+export interface WebSocketLike {
+  binaryType: string
+  readonly readyState: number
+  send(data: string | Uint8Array<ArrayBuffer>): void
+  close(code?: number, reason?: string): void
+  addEventListener(type: string, listener: (event: { readonly type: string }) => void): void
+}
+
+interface Extras {
+  readonly headers: Record<string, string>
+}
+
+/** `WebSocket` of browsers and of Node 22, which take no headers, or that of the package `ws`. */
+export type WebSocketConstructor = new (url: string, protocols: string, extras?: Extras) => WebSocketLike
+
+export type Connect = (url: string, protocol: string) => WebSocketLike
+
+/** @param headers sent where a WebSocket can: not in a browser */
+export async function connector(
+  given: WebSocketConstructor | undefined,
+  headers: Readonly<Record<string, string>>,
+): Promise<Connect> {
+  const platform = globalThis as {
+    WebSocket?: WebSocketConstructor
+    process?: { versions?: { node?: string } }
+  }
+  const needsWs = Object.keys(headers).length > 0 && platform.process?.versions?.node !== undefined
+  const known = given ?? (needsWs ? undefined : platform.WebSocket)
+  const Socket: WebSocketConstructor = known ?? (await import('ws')).WebSocket
+  return (url, protocol) => new Socket(url, protocol, { headers: { ...headers } })
+}

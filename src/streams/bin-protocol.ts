@@ -1,0 +1,196 @@
+/** `synic.v1.bin`: records of 32-bit words, many to a message, for load. Layouts: docs/streams.md. */
+import { BIN_PROTOCOL, type Filter, NOTIFICATION_KINDS } from '../api/frames.js'
+import * as r from '../api/records.js'
+import { NAME_PATTERN } from '../api/wire.js'
+import type { Outlet } from './outbox.js'
+import type { Answered, Protocol, Requests, StreamPartition, Told } from './protocol.js'
+import type { FrameBuffer } from './websocket-frames.js'
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+const SHORT_BYTES = 128
+
+/** Where messages are copied to, so that their words are aligned, and where answers are put together. */
+export class BinScratch {
+  #message = new Int32Array(16 * 1024)
+  #bytes = new Uint8Array(this.#message.buffer)
+  readonly results = new r.RecordBuffer(16 * 1024)
+  readonly record = new r.RecordBuffer()
+
+  /** The words of a message; they hold until the next. */
+  aligned(data: Uint8Array): Int32Array {
+    const { length } = data
+    if (length > this.#bytes.length) {
+      this.#message = new Int32Array(length >> 2)
+      this.#bytes = new Uint8Array(this.#message.buffer)
+    }
+    // A call costs more than a few bytes do.
+    if (length > SHORT_BYTES) this.#bytes.set(data)
+    else for (let i = 0; i < length; i++) this.#bytes[i] = data[i]
+    return this.#message
+  }
+}
+
+export class BinProtocol implements Protocol {
+  readonly name = BIN_PROTOCOL
+  /** Names that this client told, by number. */
+  readonly #names: string[] = []
+  readonly #nameOf = (number: number) => this.#names[number]
+
+  /** @param scratch may serve many clients: nothing in it outlives a call */
+  constructor(private readonly scratch: BinScratch) {}
+
+  read(data: Uint8Array, isBinary: boolean, requests: Requests): string | undefined {
+    if (!isBinary) return 'this protocol has binary frames'
+    if (data.length % 4 !== 0) return 'a frame is records of 32-bit words'
+    const words = this.scratch.aligned(data)
+    const end = data.length / 4
+    for (let at = 0; at < end; ) {
+      const next = this.#readRecord(words, at, end, requests)
+      if (typeof next === 'string') return next
+      at = next
+    }
+    return undefined
+  }
+
+  /** Returns where the next record begins, or what is wrong. */
+  #readRecord(words: Int32Array, at: number, end: number, requests: Requests): number | string {
+    const length = words[at + 1]
+    if (at + 2 > end || length < 2 || length > end - at) return `word ${at + 1} must be the record's length`
+    switch (words[at] & r.RECORD_TAG) {
+      case r.RECORD_BATCH:
+        return this.#readBatch(words, at, end, requests)
+      case r.RECORD_SUBSCRIBE: {
+        const filter = filterOf(words, at)
+        if (filter === undefined) return `word ${at} must begin a subscription`
+        requests.subscribe(words[at + 2] >>> 0, filter)
+        return at + length
+      }
+      case r.RECORD_NAME:
+        return this.#learnName(words, at) ? at + length : `word ${at} must begin a name`
+      default:
+        return `word ${at} must begin a batch, a subscription or a name`
+    }
+  }
+
+  #readBatch(words: Int32Array, at: number, end: number, requests: Requests): number | string {
+    if (words[at + 1] !== r.BATCH_WORDS || (words[at] & ~(r.RECORD_TAG | r.BATCH_STOPS_ON_FAULT)) !== 0) {
+      return `word ${at} must begin a batch`
+    }
+    const count = words[at + 3] >>> 0
+    const from = at + r.BATCH_WORDS
+    const next = skip(words, from, end, count)
+    if (next < 0) return `word ${at + 3} must be the number of ops that follow`
+    const id = words[at + 2] >>> 0
+    const stops = (words[at] & r.BATCH_STOPS_ON_FAULT) !== 0
+    const batch = { words, from, end: next, count, nameOf: this.#nameOf }
+    requests.apply(id, (partition) => this.#apply(partition, id, batch, stops))
+    return next
+  }
+
+  #apply(
+    partition: StreamPartition,
+    id: number,
+    batch: Parameters<StreamPartition['applyRecords']>[0],
+    stopOnFault: boolean,
+  ): Answered {
+    const { results } = this.scratch
+    results.clear()
+    results.put(r.RECORD_ANSWER).put(r.ANSWER_WORDS).put(id).put(0).put(0).put(0)
+    const { seq, applied, halted } = partition.applyRecords(batch, stopOnFault, results)
+    const { length } = results
+    results.length = 3
+    results.putNumber(seq).put(applied)
+    // An answer that waits needs words of its own.
+    const words = halted.length > 0 ? results.words.slice(0, length) : results.words
+    return { halted, write: (outlet) => outlet.record(words, 0, length) }
+  }
+
+  #learnName(words: Int32Array, at: number): boolean {
+    const number = words[at + 2]
+    const text = words[at + 1] < r.NAME_WORDS ? undefined : textAt(words, at, at + 3)
+    if (text === undefined || number < 1 || number > r.NAME_NUMBER_MAX || !NAME_PATTERN.test(text))
+      return false
+    this.#names[number] = text
+    return true
+  }
+
+  hello(outlet: Outlet, partition: string, n: number): void {
+    send(
+      outlet,
+      this.#begin(r.RECORD_HELLO).putNumber(n).put(r.BIN_VERSION).putBytes(encoder.encode(partition)),
+    )
+  }
+
+  refused(outlet: Outlet, id: number, problem: object): void {
+    const text = encoder.encode(JSON.stringify(problem))
+    send(outlet, this.#begin(r.RECORD_REFUSAL).put(id).putBytes(text))
+  }
+
+  subscribed(outlet: Outlet, id: number, n: number): void {
+    send(outlet, this.#begin(r.RECORD_SUBSCRIBED).put(id).putNumber(n))
+  }
+
+  gap(outlet: Outlet, from: number, to: number): void {
+    send(outlet, this.#begin(r.RECORD_GAP).putNumber(from).putNumber(to))
+  }
+
+  notification(outlet: Outlet, words: Int32Array, at: number): void {
+    outlet.record(words, at, at + words[at + 1])
+  }
+
+  /** One message of them all. */
+  share(told: readonly Told[], frames: FrameBuffer): void {
+    const { record } = this.scratch
+    record.clear()
+    for (const { run, wanted } of told) {
+      for (const i of wanted) {
+        const at = run.starts[i]
+        record.putWords(run.words, at, at + run.words[at + 1])
+      }
+    }
+    if (record.length > 0) frames.binary(record.words, 0, record.length)
+  }
+
+  #begin(tag: number): r.RecordBuffer {
+    const { record } = this.scratch
+    record.clear()
+    return record.begin(tag)
+  }
+}
+
+function send(outlet: Outlet, record: r.RecordBuffer): void {
+  record.end()
+  outlet.record(record.words, 0, record.length)
+}
+
+/** Where the record behind the next `count` ones begins; -1 if they do not fit in. */
+function skip(words: Int32Array, from: number, end: number, count: number): number {
+  let at = from
+  for (let i = 0; i < count; i++) {
+    const length = words[at + 1]
+    if (at + 2 > end || length < 2 || length > end - at) return -1
+    at += length
+  }
+  return at
+}
+
+/** Text whose count of bytes stands at `count`; undefined if it is not all inside the record. */
+function textAt(words: Int32Array, at: number, count: number): string | undefined {
+  const bytes = words[count]
+  if (bytes < 0 || count + 1 + ((bytes + 3) >> 2) !== at + words[at + 1]) return undefined
+  return decoder.decode(new Uint8Array(words.buffer, words.byteOffset + (count + 1) * 4, bytes))
+}
+
+function filterOf(words: Int32Array, at: number): Filter | undefined {
+  const mask = words[at + 3]
+  const count = words[at + 4]
+  const listed = count === -1 ? 0 : count
+  if (listed < 0 || words[at + 1] !== r.SUBSCRIBE_WORDS + listed || (mask & ~r.ALL_KINDS) !== 0)
+    return undefined
+  const kinds = NOTIFICATION_KINDS.filter((_, kind) => (mask & (1 << kind)) !== 0)
+  if (count === -1) return { kinds }
+  const from = at + r.SUBSCRIBE_WORDS
+  return { kinds, vcpus: Array.from(words.subarray(from, from + count), (vcpu) => vcpu >>> 0) }
+}

@@ -1,0 +1,91 @@
+/** `synic.v1.json`: one JSON object a text message, for people, dashboards and scripts. */
+import { ClientFrame, JSON_PROTOCOL } from '../api/frames.js'
+import { notificationText } from '../api/notification.js'
+import type { Outlet } from './outbox.js'
+import type { Answered, Protocol, Requests, StreamPartition, Told } from './protocol.js'
+import type { FrameBuffer } from './websocket-frames.js'
+
+const RULE = 'a frame is {"id","ops"} or {"id","subscribe"}'
+const decoder = new TextDecoder('utf-8')
+
+export class JsonProtocol implements Protocol {
+  readonly name = JSON_PROTOCOL
+
+  read(data: Uint8Array, isBinary: boolean, requests: Requests): string | undefined {
+    if (isBinary) return 'this protocol has text frames'
+    const frame = parse(data)
+    if (frame === undefined) return RULE
+    if ('subscribe' in frame) requests.subscribe(frame.id, frame.subscribe)
+    else {
+      const { id, ops, stop_on_fault = false } = frame
+      requests.apply(id, (partition) => apply(partition, id, ops, stop_on_fault))
+    }
+    return undefined
+  }
+
+  hello(outlet: Outlet, partition: string, n: number): void {
+    outlet.text(JSON.stringify({ hello: { partition, n, protocol: JSON_PROTOCOL } }))
+  }
+
+  refused(outlet: Outlet, id: number, problem: object): void {
+    outlet.text(JSON.stringify({ id, problem }))
+  }
+
+  subscribed(outlet: Outlet, id: number, n: number): void {
+    outlet.text(`{"id":${id},"n":${n}}`)
+  }
+
+  gap(outlet: Outlet, from: number, to: number): void {
+    outlet.text(`{"gap":{"from":${from},"to":${to}}}`)
+  }
+
+  notification(outlet: Outlet, words: Int32Array, at: number): void {
+    outlet.text(notificationText(words, at))
+  }
+
+  share(told: readonly Told[], frames: FrameBuffer): void {
+    for (const { run, wanted } of told) {
+      for (const i of wanted) frames.text(notificationText(run.words, run.starts[i]))
+    }
+  }
+}
+
+function apply(
+  partition: StreamPartition,
+  id: number,
+  ops: readonly unknown[],
+  stopOnFault: boolean,
+): Answered {
+  const { seq, halted, results } = partition.applyBatch(ops, stopOnFault)
+  return {
+    halted,
+    write: (outlet) => outlet.text(`{"id":${id},"seq":${seq},"results":[${results.join(',')}]}`),
+  }
+}
+
+interface OpsFrame {
+  readonly id: number
+  readonly ops: readonly unknown[]
+  readonly stop_on_fault?: boolean
+}
+
+/** Batches are what comes all the time: their outer shape is checked by hand, as the schema would. */
+function parse(data: Uint8Array) {
+  let frame: unknown
+  try {
+    frame = JSON.parse(decoder.decode(data))
+  } catch {
+    return undefined
+  }
+  return isOps(frame) ? frame : ClientFrame.safeParse(frame).data
+}
+
+function isOps(frame: unknown): frame is OpsFrame {
+  if (typeof frame !== 'object' || frame === null) return false
+  const { id, ops } = frame as Partial<OpsFrame>
+  if (typeof id !== 'number' || !Number.isSafeInteger(id) || id < 0 || !Array.isArray(ops)) return false
+  // With a third member the schema decides.
+  let members = 0
+  for (const _ in frame) members++
+  return members === 2
+}

@@ -1,0 +1,144 @@
+/** Frames on their way to one socket: gathered during a turn of the loop, written at its end. */
+import { RecordBuffer } from '../api/records.js'
+import type { Turn } from './turn.js'
+import { FrameBuffer } from './websocket-frames.js'
+
+/** The socket below, after the WebSocket handshake. */
+export interface Pipe {
+  /** Takes bytes; whole frames. */
+  write(bytes: Uint8Array): void
+  /** What is written until `uncork` leaves together. */
+  cork(): void
+  uncork(): void
+  /** Bytes taken and not yet with the kernel. */
+  readonly writableLength: number
+}
+
+/** What a session may do to its client. */
+export interface Outlet {
+  /** One text message. */
+  text(text: string): void
+  /** Records, from `from` up to `to`; those of a turn that nothing comes between make one message. */
+  record(words: Int32Array, from: number, to: number): void
+  /** Frames made once for many. */
+  frames(bytes: Uint8Array): void
+  /** Bytes accepted and not yet with the kernel. */
+  buffered(): number
+  close(code: number, reason: string): void
+}
+
+/** What gathers beyond this is written before the turn ends. */
+const FLUSH_BYTES = 256 * 1024
+/** Buffers kept for the next turn, and how large each may have become. */
+const SPARE_MAX = 64
+const SPARE_BYTES_MAX = 4 * FLUSH_BYTES
+
+export class Outbox implements Outlet {
+  readonly #spare: Spare
+  #buffers: Buffers | null = null
+  #pieces: Uint8Array[] = []
+  #piecesBytes = 0
+  #open = true
+
+  /** @param hangUp closes the WebSocket */
+  constructor(
+    private readonly pipe: Pipe,
+    private readonly turn: Turn,
+    spare: Spare,
+    private readonly hangUp: (code: number, reason: string) => void,
+  ) {
+    this.#spare = spare
+  }
+
+  text(text: string): void {
+    const { frames } = this.#gather()
+    frames.text(text)
+    if (frames.length > FLUSH_BYTES) this.flush()
+  }
+
+  record(words: Int32Array, from: number, to: number): void {
+    const { records } = this.#gather()
+    records.putWords(words, from, to)
+    if (records.length * 4 > FLUSH_BYTES) this.flush()
+  }
+
+  frames(bytes: Uint8Array): void {
+    this.#gather()
+    this.#closeMessage()
+    this.#pieces.push(bytes)
+    this.#piecesBytes += bytes.length
+    if (this.#piecesBytes > FLUSH_BYTES) this.flush()
+  }
+
+  buffered(): number {
+    const gathered =
+      this.#buffers === null ? 0 : this.#buffers.frames.length + this.#buffers.records.length * 4
+    return this.pipe.writableLength + this.#piecesBytes + gathered
+  }
+
+  close(code: number, reason: string): void {
+    this.flush()
+    this.#open = false
+    this.hangUp(code, reason)
+  }
+
+  /** The socket is gone: what is here or still to come goes nowhere. */
+  discard(): void {
+    this.#open = false
+    this.flush()
+  }
+
+  /** Writes what has gathered. */
+  readonly flush = (): void => {
+    const buffers = this.#buffers
+    if (buffers === null) return
+    this.#closeMessage()
+    this.#buffers = null
+    this.#spare.give(buffers)
+    const pieces = this.#pieces
+    this.#pieces = []
+    this.#piecesBytes = 0
+    if (!this.#open || pieces.length === 0) return
+    if (pieces.length > 1) this.pipe.cork()
+    for (const piece of pieces) this.pipe.write(piece)
+    if (pieces.length > 1) this.pipe.uncork()
+  }
+
+  #gather(): Buffers {
+    if (this.#buffers === null) {
+      this.#buffers = this.#spare.take()
+      this.turn.write(this.flush)
+    }
+    return this.#buffers
+  }
+
+  /** Ends the message that records are gathered for, and puts it behind the pieces so far. */
+  #closeMessage(): void {
+    if (this.#buffers === null) return
+    const { frames, records } = this.#buffers
+    if (records.length > 0) frames.binary(records.words, 0, records.length)
+    records.clear()
+    if (frames.length === 0) return
+    this.#piecesBytes += frames.length
+    this.#pieces.push(frames.take())
+  }
+}
+
+interface Buffers {
+  readonly frames: FrameBuffer
+  readonly records: RecordBuffer
+}
+
+/** Buffers between two turns: a socket that is silent has none. */
+export class Spare {
+  readonly #free: Buffers[] = []
+
+  take(): Buffers {
+    return this.#free.pop() ?? { frames: new FrameBuffer(), records: new RecordBuffer(1024) }
+  }
+
+  give(buffers: Buffers): void {
+    const bytes = buffers.frames.capacity + buffers.records.words.length * 4
+    if (this.#free.length < SPARE_MAX && bytes <= SPARE_BYTES_MAX) this.#free.push(buffers)
+  }
+}

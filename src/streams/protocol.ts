@@ -1,0 +1,90 @@
+/** What a session needs of a subprotocol: frames of the client read, frames to the client written. */
+import type { Filter } from '../api/frames.js'
+import type { RecordBuffer } from '../api/records.js'
+import type { Outlet } from './outbox.js'
+import type { FrameBuffer } from './websocket-frames.js'
+
+/** A batch in a client's frame, as records. */
+export interface RecordBatch {
+  readonly words: Int32Array
+  readonly from: number
+  readonly end: number
+  readonly count: number
+  readonly nameOf: (number: number) => string | undefined
+}
+
+export interface BatchOutcome {
+  readonly seq: number
+  readonly applied: number
+  /** vCPUs that the batch blocked, and that are still blocked. */
+  readonly halted: readonly number[]
+}
+
+/** Consecutive notifications: `begin` up to `end` of those that begin in `words` where `starts` says. */
+export interface Run {
+  readonly words: Int32Array
+  readonly starts: readonly number[]
+  /** When each was: monotonic milliseconds. */
+  readonly timesMs: readonly number[]
+  readonly begin: number
+  readonly end: number
+}
+
+/** Places in a run of the notifications that a client wants. */
+export interface Told {
+  readonly run: Run
+  readonly wanted: readonly number[]
+}
+
+/** The partition as a session sees it; the composition root fits the engine to it. */
+export interface StreamPartition {
+  readonly id: string
+  /** Number of the newest notification, and of the oldest still kept. */
+  readonly lastN: number
+  readonly firstN: number
+  /** Notifications `from` to `to`, as far as they are kept. */
+  runs(from: number, to: number): Iterable<Run>
+  /** Everybody has been told what is new. */
+  settle(): void
+  /** Results as JSON texts. Throws what `describe` can tell. */
+  applyBatch(
+    ops: readonly unknown[],
+    stopOnFault: boolean,
+  ): BatchOutcome & { readonly results: readonly string[] }
+  /** Results as records, appended to `out`. Throws what `describe` can tell. */
+  applyRecords(batch: RecordBatch, stopOnFault: boolean, out: RecordBuffer): BatchOutcome
+  /** Calls `done` once each of these vCPUs has been awake; returns what ends the wait. */
+  whenAwake(vcpus: readonly number[], done: () => void): () => void
+  /** An error as a problem document; undefined if it is no client's mistake. */
+  describe(error: unknown): object | undefined
+}
+
+/** A batch that was applied, and its answer. */
+export interface Answered {
+  readonly halted: readonly number[]
+  /** Writes the answer; at once, or later if `halted` is not empty. */
+  write(outlet: Outlet): void
+}
+
+/** What the client's frames ask for. */
+export interface Requests {
+  apply(id: number, run: (partition: StreamPartition) => Answered): void
+  subscribe(id: number, filter: Filter): void
+}
+
+export interface Protocol {
+  /**
+   * Reads one message and hands on what it asks for.
+   * @returns what is wrong with it, if it is none of this protocol
+   */
+  read(data: Uint8Array, isBinary: boolean, requests: Requests): string | undefined
+  hello(outlet: Outlet, partition: string, n: number): void
+  refused(outlet: Outlet, id: number, problem: object): void
+  subscribed(outlet: Outlet, id: number, n: number): void
+  gap(outlet: Outlet, from: number, to: number): void
+  /** One notification to one client. */
+  notification(outlet: Outlet, words: Int32Array, at: number): void
+  /** Names this protocol; and notifications as frames that all its clients can be sent. */
+  readonly name: string
+  share(told: readonly Told[], frames: FrameBuffer): void
+}

@@ -1,0 +1,65 @@
+/**
+ * Messages of a server as WebSocket frames (RFC 6455, section 5.2: one frame each, unmasked). The library
+ * frames for one socket at a time; here a frame is built once for all who get it, many to a buffer.
+ */
+const FIN_TEXT = 0x81
+const FIN_BINARY = 0x82
+const HEADER_MAX = 10
+const FIRST_BYTES = 4096
+
+export class FrameBuffer {
+  length = 0
+  #bytes = Buffer.allocUnsafe(FIRST_BYTES)
+
+  get capacity(): number {
+    return this.#bytes.length
+  }
+
+  /** One text message. */
+  text(text: string): void {
+    const payload = Buffer.byteLength(text)
+    this.#begin(FIN_TEXT, payload)
+    this.length += this.#bytes.write(text, this.length, payload, 'utf8')
+  }
+
+  /** One binary message: the words from `from` up to `to`, little-endian. */
+  binary(words: Int32Array, from: number, to: number): void {
+    const payload = (to - from) * 4
+    this.#begin(FIN_BINARY, payload)
+    this.#bytes.set(new Uint8Array(words.buffer, words.byteOffset + from * 4, payload), this.length)
+    this.length += payload
+  }
+
+  /** The frames so far, in a buffer of their own; this one is empty then. */
+  take(): Buffer {
+    const frames = Buffer.from(this.#bytes.subarray(0, this.length))
+    this.length = 0
+    return frames
+  }
+
+  #begin(first: number, payload: number): void {
+    const needed = this.length + HEADER_MAX + payload
+    if (needed > this.#bytes.length) this.#grow(needed)
+    const bytes = this.#bytes
+    bytes[this.length] = first
+    if (payload < 126) {
+      bytes[this.length + 1] = payload
+      this.length += 2
+    } else if (payload < 0x1_0000) {
+      bytes[this.length + 1] = 126
+      bytes.writeUInt16BE(payload, this.length + 2)
+      this.length += 4
+    } else {
+      bytes[this.length + 1] = 127
+      bytes.writeUInt32BE(0, this.length + 2)
+      bytes.writeUInt32BE(payload, this.length + 6)
+      this.length += 10
+    }
+  }
+
+  #grow(bytes: number): void {
+    const grown = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, bytes))
+    grown.set(this.#bytes.subarray(0, this.length))
+    this.#bytes = grown
+  }
+}

@@ -1,0 +1,144 @@
+/** The stream client against a server that misbehaves: holes, silence, nonsense, every close code. */
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { type StreamOptions, SynicdClient, type SynicdStream } from '../../src/client/index.js'
+
+let server: WebSocketServer
+let urls: string[]
+let stream: SynicdStream | undefined
+let onConnection: (socket: WebSocket, count: number) => void
+
+beforeEach(async () => {
+  urls = []
+  server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
+  server.on('connection', (socket, { url = '' }) => {
+    urls.push(url)
+    onConnection(socket, urls.length)
+  })
+  await once(server, 'listening')
+})
+afterEach(async () => {
+  await stream?.close()
+  for (const socket of server.clients) socket.terminate()
+  server.close()
+})
+
+function open(options: StreamOptions = {}): SynicdStream {
+  const { port } = server.address() as AddressInfo
+  const client = new SynicdClient(`http://127.0.0.1:${port}`)
+  stream = client.stream('p1', { reconnect: { minMs: 1, maxMs: 5 }, ...options })
+  return stream
+}
+
+const say = (socket: WebSocket, ...frames: object[]) => {
+  for (const frame of frames) socket.send(JSON.stringify(frame))
+}
+const hello = (n: number) => ({ hello: { partition: 'p1', n, protocol: 'synic.v1.json' } })
+const eom = (n: number) => ({ n, seq: n, t: 0, kind: 'eom', vcpu: 0 })
+
+async function read(from: SynicdStream, count: number): Promise<unknown[]> {
+  const events: unknown[] = []
+  for await (const event of from) {
+    events.push(event.kind === 'gap' ? [event.from, event.to] : event.n)
+    if (events.length === count) break
+  }
+  return events
+}
+
+describe('what a server tells', () => {
+  it('with a hole is told with a gap, if nothing is filtered', async () => {
+    onConnection = (socket) => say(socket, hello(4), eom(5), eom(8), eom(9))
+    expect(await read(open(), 4)).toEqual([5, [6, 7], 8, 9])
+    await stream?.close()
+    expect(await read(open({ kinds: ['eom'] }), 3)).toEqual([5, 8, 9])
+  })
+
+  it('twice is heard once', async () => {
+    onConnection = (socket) =>
+      say(socket, hello(4), eom(5), eom(5), eom(4), { gap: { from: 6, to: 9 } }, eom(9), eom(10))
+    expect(await read(open(), 3)).toEqual([5, [6, 9], 10])
+  })
+
+  it('with the filter gone is whole from there on', async () => {
+    onConnection = (socket) => {
+      say(socket, hello(4), eom(6))
+      socket.on('message', (data) => say(socket, { id: JSON.parse(String(data)).id, n: 9 }, eom(10), eom(12)))
+    }
+    const filtered = open({ kinds: ['eom'] })
+    await filtered.opened
+    expect(await filtered.subscribe({})).toBe(9)
+    expect(await read(filtered, 4)).toEqual([6, 10, [11, 11], 12])
+  })
+
+  it('that is no frame ends the stream', async () => {
+    onConnection = (socket) => socket.send('<html>')
+    expect(await open().ended).toMatchObject({ name: 'SynicdUnexpectedReply', excerpt: '<html>' })
+  })
+})
+
+describe('close code', () => {
+  it.each([4000, 4001, 4004, 4010])('%i is final', async (code) => {
+    onConnection = (socket) => {
+      say(socket, hello(0))
+      socket.close(code, 'why')
+    }
+    expect(await open().ended).toMatchObject({ name: 'SynicdStreamClosed', code, reason: 'why' })
+    expect(urls).toHaveLength(1)
+  })
+
+  it.each([1001, 1006, 1011, 4008])('%i is not: it comes back behind the last event', async (code) => {
+    onConnection = (socket, count) => {
+      say(socket, ...(count === 1 ? [hello(4), eom(5)] : [hello(6), eom(6)]))
+      if (count > 1) return
+      if (code === 1006) socket.terminate()
+      else socket.close(code)
+    }
+    const events = await read(open({ vcpus: [0, 1], actor: 'a b' }), code === 1006 ? 1 : 2)
+    if (code !== 1006) expect(events).toEqual([5, 6])
+    await expect.poll(() => urls.length).toBe(2)
+    expect(urls[0]).toMatch(/\/v1\/partitions\/p1\/stream\?vcpus=0%2C1&actor=a%20b$/)
+    expect(urls[1]).toMatch(code === 1006 ? /since=[45]/ : /since=5/)
+  })
+})
+
+describe('a server that falls silent', () => {
+  it('is asked, and if it answers kept', async () => {
+    let asked = 0
+    onConnection = (socket) => {
+      say(socket, hello(0))
+      socket.on('message', () => {
+        asked++
+        say(socket, { id: 0, n: 0 })
+      })
+    }
+    const quiet = open({ idleMs: 20 })
+    await expect.poll(() => asked).toBeGreaterThan(2)
+    expect(urls).toHaveLength(1)
+    expect(quiet.state).toBe('open')
+  })
+
+  it('and does not answer is left, and what was sent is in doubt', async () => {
+    onConnection = (socket, count) => {
+      say(socket, hello(0))
+      if (count > 1) socket.on('message', () => say(socket, { id: 2, seq: 1, results: [] }))
+    }
+    const deaf = open({ idleMs: 30 })
+    await deaf.opened
+    await expect(deaf.ops([])).rejects.toMatchObject({
+      name: 'SynicdInterrupted',
+      cause: { name: 'SynicdTimeout' },
+    })
+    expect(await deaf.ops([])).toEqual({ seq: 1, results: [] })
+    expect(urls.length).toBeGreaterThan(1)
+  })
+
+  it('before its hello was never there', async () => {
+    onConnection = () => {}
+    expect(await open({ connectTimeoutMs: 50 }).ended).toMatchObject({
+      name: 'SynicdUnreachable',
+      cause: { name: 'SynicdTimeout', timeoutMs: 50 },
+    })
+  })
+})

@@ -1,5 +1,6 @@
 // The core alone, one thread: nanoseconds for the cycles that guests and VMMs spend their time in.
 import { encodeOp } from '../src/api/op-encode.js'
+import type { Auditor } from '../src/audit/auditor.js'
 import { OpWriter } from '../src/synic/op.js'
 import type { Partition } from '../src/synic/partition.js'
 import type { ProfileName } from '../src/synic/profile.js'
@@ -12,7 +13,7 @@ const ITERATIONS = 400_000
 type WireOp = { op: string } & Record<string, unknown>
 
 /** Op records of one cycle on each vCPU, encoded once: the codec is measured with REST. */
-class Cycles {
+export class Cycles {
   readonly #writer = new OpWriter()
   readonly #starts: number[][]
 
@@ -36,6 +37,19 @@ class Cycles {
       for (let k = 0; k < starts.length; k++) this.partition.apply(words, starts[k])
     }
   }
+
+  /** The same with somebody watching. */
+  runAudited(count: number, auditor: Auditor): void {
+    const { words } = this.#writer
+    for (let i = 0; i < count; i++) {
+      const starts = this.#starts[i % VCPUS]
+      for (let k = 0; k < starts.length; k++) {
+        auditor.before(words, starts[k])
+        this.partition.apply(words, starts[k])
+        auditor.after()
+      }
+    }
+  }
 }
 
 /** The least a store of a 64-bit register can cost here: two words in a slab, after a range check. */
@@ -49,7 +63,7 @@ function slabStore(count: number): void {
   }
 }
 
-function prepared(profile: ProfileName) {
+export function prepared(profile: ProfileName) {
   const test = machine({ profile, vcpus: VCPUS })
   for (let vcpu = 0; vcpu < VCPUS; vcpu++) {
     test.write('SIMP', 0x100001 + vcpu * 0x2000, vcpu)
@@ -61,7 +75,7 @@ function prepared(profile: ProfileName) {
   return test
 }
 
-const hex = '5a'.repeat(32)
+export const hex = '5a'.repeat(32)
 
 function measure(
   profile: ProfileName,

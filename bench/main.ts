@@ -1,4 +1,4 @@
-// `npm run bench [-- core|rest|memory|scale ...] [--json]`: each figure beside its baseline of the same run.
+// `npm run bench [-- core|rest|memory|scale|stream ...] [--json]`: each figure beside its baseline.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { cpus } from 'node:os'
@@ -13,8 +13,14 @@ const SECTIONS: Readonly<Record<string, () => Promise<Row[]>>> = {
   'core-openvmm': async () => (await import('./core.js')).coreRows('openvmm'),
   rest: async () => (await import('./rest.js')).restRows(),
   memory: async () => (await import('./memory.js')).memoryRows(),
+  audit: async () => (await import('./audit.js')).auditRows(),
   scale: async () => (await import('./scale.js')).scaleRows(),
   clock: async () => (await import('./clock.js')).clockRows(),
+  'stream-ops': async () => (await import('./stream/ops.js')).opRows(),
+  'stream-fan-out': async () => (await import('./stream/fan-out.js')).fanOutRows(),
+  'stream-delivery': async () => (await import('./stream/delivery.js')).deliveryRows(),
+  'stream-idle': async () => (await import('./stream/idle.js')).idleRows(),
+  'stream-metering': async () => (await import('./stream/metering.js')).meteringRows(),
 }
 
 async function inChild(section: string): Promise<Row[]> {

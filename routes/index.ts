@@ -14,7 +14,9 @@ import opRoutes from './ops.js'
 import partitionRoutes from './partitions.js'
 import type { RouteParts } from './parts.js'
 import portRoutes from './ports.js'
+import scenarioRoutes from './scenarios.js'
 import vcpuRoutes from './vcpus.js'
+import violationRoutes from './violations.js'
 
 export interface AllParts extends RouteParts {
   readonly metrics: MetricsText
@@ -34,6 +36,8 @@ export default async function routes(app: FastifyInstance, parts: AllParts) {
     memoryRoutes,
     clockRoutes,
     logRoutes,
+    violationRoutes,
+    scenarioRoutes,
   ]) {
     await app.register(plugin, parts)
   }

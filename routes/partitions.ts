@@ -15,7 +15,7 @@ type Body = Input<typeof ops.createPartition>['body']
 
 function make(service: Service, body: Body): PartitionHost {
   const { snapshot, gpa_limit: gpaLimit, durability: _memory, ...rest } = body
-  if (snapshot !== undefined) return service.restore(body.id, snapshot, body.clock, body.labels)
+  if (snapshot !== undefined) return service.restore(body.id, snapshot, body.clock, body.labels, body.audit)
   return service.create({ ...rest, gpaPages: gpaLimitPages(gpaLimit) })
 }
 

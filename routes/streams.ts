@@ -32,6 +32,9 @@ import { streamPartition } from './stream-partition.js'
 
 const PING_MS = 15_000
 const TICK_MS = 250
+const REASON_BYTES_MAX = 123
+/** RFC 6455, section 7.4.1. */
+const CLOSE_INTERNAL_ERROR = 1011
 /** A client that does not take the end of a stream either is not waited for. */
 const CLOSE_MS = 2000
 
@@ -94,6 +97,8 @@ class Client {
   readonly #budgetBytes: number
   /** Messages that wait until the client has read its answers. */
   #held: { data: RawData; isBinary: boolean }[] = []
+  /** The stream has ended on this side: what still comes is not looked at. */
+  #closing = false
   /** Has it answered the last ping? */
   #alive = true
   #pingedAtMs = performance.now()
@@ -122,7 +127,10 @@ class Client {
     })
     // Pongs, too, are something to read.
     socket.on('ping', () => this.#mayRead())
-    raw.on('drain', () => this.#resume())
+    raw.on('drain', () => {
+      this.session.tick()
+      this.#resume()
+    })
     socket.on('close', () => {
       this.#outbox.discard()
       this.session.end()
@@ -133,15 +141,15 @@ class Client {
     this.session.begin(since)
   }
 
-  /** Says goodbye, and does not wait for ever for an answer to it. */
   close(code: number, reason: string): void {
-    this.socket.close(code, reason)
+    this.#closing = true
     this.#held = []
-    setTimeout(() => this.socket.terminate(), CLOSE_MS).unref()
+    hangUp(this.socket, code, reason)
   }
 
   /** A client that does not read its answers is not read from either. */
   #receive(data: RawData, isBinary: boolean): void {
+    if (this.#closing) return
     // Messages that came in one piece with others still arrive after a pause.
     if (this.#held.length > 0 || !this.#mayRead()) this.#held.push({ data, isBinary })
     else this.session.receive(data as Buffer, isBinary)
@@ -173,24 +181,52 @@ class Client {
   }
 }
 
+/**
+ * A close frame has room for 123 bytes of reason (RFC 6455, section 5.5), and a letter cut in two is no
+ * text.
+ */
+function fitting(reason: string): string {
+  return reason.replace(/[^ -~]/g, '?').slice(0, REASON_BYTES_MAX)
+}
+
+/**
+ * Says goodbye. Who does not take what is still on its way to it, the goodbye last, is given up by the
+ * library after 30 seconds.
+ */
+function hangUp(socket: WebSocket, code: number, reason: string): void {
+  socket.close(code, fitting(reason))
+}
+
+/** The server, or the connection, has no time for that. */
+function giveUpSoon(socket: WebSocket): void {
+  setTimeout(() => socket.terminate(), CLOSE_MS).unref()
+}
+
 function open(socket: WebSocket, request: FastifyRequest, streams: Streams): void {
   const { pid } = request.params as { pid: string }
   const query = StreamQuery.safeParse(request.query)
   if (!query.success) {
     const [{ path, message }] = fieldProblems(query.error.issues)
-    return socket.close(CLOSE_BAD_FRAME, `${path} ${message}`.slice(0, 120))
+    return hangUp(socket, CLOSE_BAD_FRAME, `${path} ${message}`)
   }
   const host = streams.parts.service.find(pid)
-  if (host === undefined) return socket.close(CLOSE_NO_PARTITION, 'no such partition')
+  if (host === undefined) return hangUp(socket, CLOSE_NO_PARTITION, 'no such partition')
   new Client(socket, request.raw.socket, host, streams, query.data)
 }
 
 export default async function streamRoutes(app: FastifyInstance, parts: StreamParts) {
   const streams = new Streams(parts)
   await app.register(websocket, {
+    // The library's own would cut the connection before the reason is through.
+    errorHandler(error, socket, request) {
+      request.log.error(error)
+      hangUp(socket, CLOSE_INTERNAL_ERROR, 'the server failed')
+      giveUpSoon(socket)
+    },
     preClose(done) {
       for (const socket of app.websocketServer.clients) {
-        socket.close(CLOSE_GOING_AWAY, 'the server is going away')
+        hangUp(socket, CLOSE_GOING_AWAY, 'the server is going away')
+        giveUpSoon(socket)
       }
       app.websocketServer.close(() => done())
     },
@@ -208,8 +244,8 @@ export default async function streamRoutes(app: FastifyInstance, parts: StreamPa
   timer.unref()
   app.addHook('onClose', async () => clearInterval(timer))
   app.get('/v1/partitions/:pid/stream', { websocket: true }, (socket, request) => {
-    // A broken frame ends the connection; the library has told the client why.
-    socket.on('error', () => socket.terminate())
+    // A broken frame ends the connection. The library has told the client why, which takes its time.
+    socket.on('error', () => giveUpSoon(socket))
     open(socket, request, streams)
   })
 }

@@ -1,6 +1,7 @@
-// Compiles src and routes into an emptied dist; leaves dist alone where there is nothing to compile with.
+// Compiles src and routes into an emptied dist, scenarios beside them; leaves dist alone where there is
+// nothing to compile with.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -24,5 +25,6 @@ if (skipped !== undefined) {
     stdio: 'inherit',
   })
   if (status !== 0) process.exit(status ?? 1)
+  cpSync(inRoot('scenarios'), inRoot('dist', 'scenarios'), { recursive: true })
   chmodSync(inRoot('dist', 'src', 'cli', 'main.js'), 0o755)
 }

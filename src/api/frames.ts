@@ -3,6 +3,7 @@
  * server-frames.ts.
  */
 import { z } from 'zod'
+import { VCPU_ID_LIMIT } from '../hv/limits.js'
 import { Op } from './op.js'
 import { integerText } from './params.js'
 import { Name, U32, U32_MAX } from './wire.js'
@@ -45,7 +46,9 @@ export const CLOSE_CODES: Readonly<Record<number, string>> = {
 export const RequestId = z.int().min(0)
 const KINDS_RULE = `kinds: some of ${NOTIFICATION_KINDS.join(', ')}`
 const Kinds = z.array(z.enum(NOTIFICATION_KINDS, { error: KINDS_RULE }))
-const Vcpus = z.array(U32)
+/** As many vCPUs as a partition can have. */
+export const FILTER_VCPUS_MAX = VCPU_ID_LIMIT
+const Vcpus = z.array(U32).max(FILTER_VCPUS_MAX)
 
 /** What to be told; a part left out means all. */
 export const Filter = z

@@ -4,11 +4,12 @@
  */
 import { toNumber } from '../hv/bits.js'
 import { hexOfBytes } from '../hv/hex.js'
-import { MSR_NAMES } from '../hv/msrs.js'
 import * as e from '../synic/effects.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
 import { NOTIFICATION_KINDS } from './frames.js'
 import { hexU32, hexU64 } from './wire.js'
+
+const decoder = new TextDecoder()
 
 /** Tag of the first kind; the others follow in the order of NOTIFICATION_KINDS. */
 export const RECORD_NOTIFICATION = 0xd0
@@ -112,10 +113,8 @@ function detailText(words: Int32Array, at: number): string {
       return `,"gsi":${words[a] >>> 0}`
     case KIND_FAULT:
       return `,"fault":"${words[a] === e.FAULT_GP ? 'gp' : 'ud'}"`
-    case KIND_VIOLATION: {
-      const register = `"msr":"${hexU32(words[a + 1])}","register":"${MSR_NAMES.get(words[a + 1])}"`
-      return `,"invariant":"${e.VIOLATIONS[words[a]]}",${register}`
-    }
+    case KIND_VIOLATION:
+      return `,${decoder.decode(new Uint8Array(words.buffer, words.byteOffset + (a + 1) * 4, words[a]))}`
     case KIND_LIFECYCLE:
       return `,"event":"${LIFECYCLE_EVENTS[words[a]]}"`
     default:

@@ -20,6 +20,8 @@ export const TAGS = {
   ports: 'Ports and their connections',
   memory: 'Guest memory',
   clock: 'Reference time',
+  audit: 'Audit: who broke whose register, and which message nobody will see',
+  scenarios: 'Scenarios: known bugs and their fixes, step by step, and runs of them',
   service: 'Probes, metrics, and this document',
 } as const
 type Tag = keyof typeof TAGS

@@ -4,6 +4,7 @@ import { GPA_LIMIT_PAGES_MAX, REFERENCE_TIME_MAX, VCPUS_MAX } from '../hv/limits
 import { DISABLED_WRITES, IRQCHIPS, PROFILE_NAMES } from '../synic/profile.js'
 import { pageQuery } from './paging.js'
 import { Snapshot } from './snapshot.js'
+import { AUDIT_MODES } from './violation.js'
 import { halves, Name, parseU64, U32, U64In, U64Out } from './wire.js'
 
 export const KINDS = ['root', 'nested_root', 'l1vh', 'guest'] as const
@@ -55,7 +56,7 @@ const Options = z
   .strictObject({ ...options, cpuid: z.strictObject(privileges) })
   .meta({ id: 'PartitionOptions' })
 /** What a request bends; each may be left out. */
-const OptionsIn = z
+export const OptionsIn = z
   .strictObject({ ...options, cpuid: z.strictObject(privileges).partial() })
   .partial()
   .meta({ id: 'PartitionOptionsIn' })
@@ -73,6 +74,11 @@ const Profile = z.enum(PROFILE_NAMES)
 const Kind = z.enum(KINDS)
 const Clock = z.enum(CLOCKS).meta({
   description: 'virtual: only `clock.advance` moves it; realtime: it follows the wall clock.',
+})
+const Audit = z.enum(AUDIT_MODES).meta({
+  description:
+    'observe (unless given): break an invariant, and it is told; enforce: besides, a teardown write to a ' +
+    'disabled SynIC faults, except in a guest.',
 })
 const Durability = z.enum(['memory']).meta({ description: 'Where the state is kept.' })
 
@@ -95,6 +101,7 @@ export const PartitionCreate = z
     options: OptionsIn.optional(),
     labels: Labels.optional(),
     durability: Durability.optional(),
+    audit: Audit.optional(),
     snapshot: Snapshot.optional().meta({ description: 'Restores this state instead.' }),
   })
   .superRefine((body, context) => {
@@ -118,6 +125,7 @@ const summary = {
   now: z.int().min(0).max(REFERENCE_TIME_MAX).meta({ description: 'Reference time, 100 ns ticks.' }),
   labels: z.record(z.string(), z.string()),
   durability: Durability,
+  audit: Audit,
   created_at: z.iso.datetime(),
 }
 

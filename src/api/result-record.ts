@@ -45,6 +45,7 @@ export function putResult(out: WordBuffer, effects: e.Effects): void {
   out.put((has & e.HAS_STATUS) !== 0 ? effects.status : 0)
   if ((has & (e.HAS_BYTES | e.HAS_DUMP)) === 0) out.put(0)
   else out.putBytes(bytesOf(effects))
+  if ((has & e.HAS_VIOLATIONS) !== 0) out.putBytes(encoder.encode(effects.violations))
   if (effects.length !== 0) putConsequences(out, effects)
   out.words[start + 1] = out.length - start
 }
@@ -89,7 +90,14 @@ export function readResult(words: Int32Array, at: number, into: e.Effects): e.Ef
   const bytes = new Uint8Array(words.buffer, words.byteOffset + (at + HEAD_WORDS) * 4, count)
   if ((into.has & e.HAS_BYTES) !== 0) into.bytes = bytes
   if ((into.has & e.HAS_DUMP) !== 0) into.dump = JSON.parse(decoder.decode(bytes)) as object
-  const from = at + HEAD_WORDS + ((count + 3) >> 2)
+  let from = at + HEAD_WORDS + ((count + 3) >> 2)
+  if ((into.has & e.HAS_VIOLATIONS) !== 0) {
+    const violations = words[from]
+    into.violations = decoder.decode(
+      new Uint8Array(words.buffer, words.byteOffset + (from + 1) * 4, violations),
+    )
+    from += 1 + ((violations + 3) >> 2)
+  }
   const told = words.subarray(from, at + length)
   if (told.length > into.words.length) into.words = new Int32Array(told.length * 2)
   into.words.set(told)

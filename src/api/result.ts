@@ -1,8 +1,8 @@
 /** Results on the wire: effects to JSON text, written directly, and the schema that describes it. */
 import { z } from 'zod'
 import { hexOfBytes } from '../hv/hex.js'
-import { MSR_NAMES } from '../hv/msrs.js'
 import * as e from '../synic/effects.js'
+import { disabledWriteMembers, violationFields } from './violation.js'
 import { hexU32, hexU64, U64Out } from './wire.js'
 
 const Vcpu = z.int().min(0)
@@ -15,13 +15,7 @@ const DroppedOut = z.object({
   nested: z.boolean().optional(),
   reason: z.int(),
 })
-const ViolationOut = z.object({
-  invariant: z.string(),
-  severity: z.enum(['error', 'note']),
-  vcpu: Vcpu,
-  msr: U64Out,
-  register: z.string(),
-})
+const ResultViolation = z.object({ vcpu: Vcpu.optional(), ...violationFields })
 
 export const Result = z
   .object({
@@ -49,7 +43,7 @@ export const Result = z
     dropped: z.array(DroppedOut).optional(),
     doorbells: z.array(z.object({ port: z.int().min(0) })).optional(),
     lifecycle: z.array(z.enum(e.LIFECYCLES)).optional(),
-    violations: z.array(ViolationOut).optional(),
+    violations: z.array(ResultViolation).optional(),
   })
   .meta({ id: 'Result', description: 'What an op did. Fields that would be null or empty are left out.' })
 export type Result = z.infer<typeof Result>
@@ -66,6 +60,7 @@ export function resultText(effects: e.Effects): string {
   if (effects.errno !== 0) text += `,"errno":${effects.errno}`
   if (has !== 0) text += outcomeText(effects)
   if (effects.length !== 0) text += consequencesText(effects)
+  if ((has & e.HAS_VIOLATIONS) !== 0) text += `,"violations":${effects.violations}`
   return `${text}}`
 }
 
@@ -94,6 +89,7 @@ const LISTS = [
   'lifecycle',
   'violations',
 ] as const
+const VIOLATIONS_LIST = LISTS.indexOf('violations')
 const LIST_OF_KIND: Readonly<Record<number, number>> = {
   [e.EFFECT_IRQ]: 0,
   [e.EFFECT_EXIT]: 1,
@@ -103,7 +99,7 @@ const LIST_OF_KIND: Readonly<Record<number, number>> = {
   [e.EFFECT_DROPPED]: 5,
   [e.EFFECT_DOORBELL]: 6,
   [e.EFFECT_LIFECYCLE]: 7,
-  [e.EFFECT_VIOLATION]: 8,
+  [e.EFFECT_VIOLATION]: VIOLATIONS_LIST,
 }
 
 function consequencesText(effects: e.Effects): string {
@@ -118,6 +114,8 @@ function consequencesText(effects: e.Effects): string {
     else lists[list].push(consequenceText(words, at))
   }
   let text = ''
+  // An auditor tells more of the violations that the machine itself has seen.
+  if ((effects.has & e.HAS_VIOLATIONS) !== 0) delete lists[VIOLATIONS_LIST]
   for (let i = 0; i < lists.length; i++) {
     // Joined, a long list is one flat text; added up it would be a rope of many times the size.
     if (lists[i] !== undefined) text += `,"${LISTS[i]}":[${lists[i].join(',')}]`
@@ -149,11 +147,8 @@ function consequenceText(words: Int32Array, at: number): string {
       return `{"port":${a}}`
     case e.EFFECT_LIFECYCLE:
       return `"${e.LIFECYCLES[a]}"`
-    default: {
-      const msr = words[at + 3]
-      const where = `"vcpu":${words[at + 2]},"msr":"${hexU32(msr)}","register":"${MSR_NAMES.get(msr)}"`
-      return `{"invariant":"${e.VIOLATIONS[a]}","severity":"error",${where}}`
-    }
+    default:
+      return `{"vcpu":${words[at + 2]},${disabledWriteMembers(words[at + 3])}}`
   }
 }
 

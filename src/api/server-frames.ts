@@ -4,11 +4,12 @@ import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import { GSI_LIMIT, VCPU_ID_LIMIT } from '../hv/limits.js'
 import { PAYLOAD_BYTES_MAX } from '../hv/messages.js'
 import { SINT_COUNT } from '../hv/registers.js'
-import { LIFECYCLES, SOURCES, VIOLATIONS } from '../synic/effects.js'
+import { LIFECYCLES, SOURCES } from '../synic/effects.js'
 import { BIN_PROTOCOL, JSON_PROTOCOL, RequestId } from './frames.js'
 import { PARTITION_EVENTS, VCPU_EVENTS } from './notification.js'
 import { Problem } from './problem.js'
 import { Result } from './result.js'
+import { violationFields } from './violation.js'
 import { HEX_PATTERN, U64Out } from './wire.js'
 
 /** Of a notification; 0 is before the first. */
@@ -224,11 +225,10 @@ const FaultNotification = z
 
 const ViolationNotification = z
   .strictObject({
-    ...ofVcpu,
+    ...head,
+    vcpu: vcpu.optional(),
     kind: z.literal('violation'),
-    invariant: z.enum(VIOLATIONS),
-    msr: U64Out,
-    register: z.string(),
+    ...violationFields,
   })
   .meta({
     id: 'ViolationNotification',
@@ -238,9 +238,15 @@ const ViolationNotification = z
         ...example,
         kind: 'violation',
         vcpu: 0,
-        invariant: 'disabled_write',
-        msr: '0x40000092',
-        register: 'SINT2',
+        invariant: 'I2',
+        rule: 'foreign_write',
+        severity: 'error',
+        msr: '0x40000083',
+        register: 'SIMP',
+        actor: 'mshv',
+        other: 'vmbus',
+        other_seq: 2,
+        text: 'mshv writes SIMP, which belongs to vmbus',
       },
     ],
   })

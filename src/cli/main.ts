@@ -1,10 +1,19 @@
 #!/usr/bin/env node
 // The `synicd` command: one line a subcommand.
+import { auditCommand } from './commands/audit.js'
+import { loadCommand } from './commands/load.js'
 import { replayCommand } from './commands/replay.js'
+import { scenarioCommand } from './commands/scenario.js'
 import { serveCommand } from './commands/serve.js'
 import { type Register, runProgram } from './program.js'
 
-const COMMANDS: readonly Register[] = [serveCommand, replayCommand]
+const COMMANDS: readonly Register[] = [
+  serveCommand,
+  replayCommand,
+  auditCommand,
+  loadCommand,
+  scenarioCommand,
+]
 
 // A reader that has seen enough (`| head`) is no error.
 for (const stream of [process.stdout, process.stderr]) {

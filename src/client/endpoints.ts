@@ -3,12 +3,19 @@
  * holds the table to `src/api/operations`: nothing can be missing or differ. Written out because the
  * operations themselves bring zod along, which would make a browser's bundle thirty times as large.
  */
+import type * as audit from '../api/operations/audit.js'
 import type * as devices from '../api/operations/devices.js'
 import type * as partitions from '../api/operations/partitions.js'
+import type * as scenarios from '../api/operations/scenarios.js'
 import type * as service from '../api/operations/service.js'
 import type * as vcpus from '../api/operations/vcpus.js'
 
-type Modules = typeof partitions & typeof vcpus & typeof devices & typeof service
+type Modules = typeof partitions &
+  typeof vcpus &
+  typeof devices &
+  typeof audit &
+  typeof scenarios &
+  typeof service
 
 /** Every operation of the service by its id, as the schemas describe it. */
 export type Operations = {
@@ -62,6 +69,13 @@ export const ENDPOINTS = {
   writeMemory: 'PUT /v1/partitions/{pid}/memory/{gpa}',
   getClock: 'GET /v1/partitions/{pid}/clock',
   advanceClock: 'POST /v1/partitions/{pid}/clock',
+  listViolations: 'GET /v1/partitions/{pid}/violations',
+  listScenarios: 'GET /v1/scenarios',
+  getScenario: 'GET /v1/scenarios/{name}',
+  startRun: 'POST /v1/scenarios/{name}/runs',
+  startOwnRun: 'POST /v1/runs',
+  getRun: 'GET /v1/runs/{rid}',
+  getRunTrace: 'GET /v1/runs/{rid}/trace application/x-ndjson',
   livez: 'GET /livez',
   readyz: 'GET /readyz',
   getMetrics: 'GET /metrics text/plain',

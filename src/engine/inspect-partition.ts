@@ -25,6 +25,7 @@ export function partitionSummary(host: PartitionHost) {
     now,
     labels: host.labels,
     durability: 'memory' as const,
+    audit: host.audit.mode,
     created_at: host.createdAt.toISOString(),
   }
 }

@@ -18,11 +18,15 @@ const SLOT_KIND = 1
 const RAISED_TIME = 2
 const RAISED_VECTOR = 3
 const RAISED_KIND = 4
+/** Behind the places: which of them wait to be taken, one bit each. */
+const WAITING = PLACES * COLUMNS
+const WAITING_DIRECT = WAITING + 1
+const ROW = WAITING + 2
 const IPI_KIND = 4
 
 export class LatencyTracker {
-  /** Rows are made when something is first delivered there. Time 0 = nothing outstanding. */
-  readonly #vcpus = new Map<number, Float64Array>()
+  /** By vCPU; rows are made when something is first delivered there. Time 0 = nothing outstanding. */
+  readonly #vcpus: Float64Array[] = []
   /** Times of posts that wait behind a slot, by vCPU * PLACES + place. */
   readonly #posted = new Map<number, number[]>()
 
@@ -57,9 +61,6 @@ export class LatencyTracker {
           this.meter.messages[e.DROPPED]++
           this.#posted.get(words[at + 1] * PLACES + placeOf(words[at + 2]))?.shift()
           break
-        case e.EFFECT_VIOLATION:
-          this.meter.violations[words[at + 1]]++
-          break
       }
     }
     if (code === OP_APIC_ACK && effects.vector >= 0) this.#taken(vcpu, effects.vector, nowMs)
@@ -74,10 +75,10 @@ export class LatencyTracker {
   }
 
   #row(vcpu: number): Float64Array {
-    let row = this.#vcpus.get(vcpu)
+    let row = this.#vcpus[vcpu]
     if (row === undefined) {
-      row = new Float64Array(PLACES * COLUMNS)
-      this.#vcpus.set(vcpu, row)
+      row = new Float64Array(ROW)
+      this.#vcpus[vcpu] = row
     }
     return row
   }
@@ -87,22 +88,37 @@ export class LatencyTracker {
     this.meter.interrupts[kind]++
     if (kind === IPI_KIND) return
     const row = this.#row(vcpu)
-    const at = placeOf(source) * COLUMNS
+    const place = placeOf(source)
+    const at = place * COLUMNS
     // A request that merges with one not yet taken does not start anew.
     if (row[at + RAISED_TIME] !== 0) return
+    if (place < FIRST_DIRECT) row[WAITING] |= 1 << place
+    else row[WAITING_DIRECT] |= 1 << (place - FIRST_DIRECT)
     row[at + RAISED_TIME] = nowMs
     row[at + RAISED_VECTOR] = vector
     row[at + RAISED_KIND] = kind
   }
 
   #taken(vcpu: number, vector: number, nowMs: number): void {
-    const row = this.#vcpus.get(vcpu)
+    const row = this.#vcpus[vcpu]
     if (row === undefined) return
-    for (let at = 0; at < row.length; at += COLUMNS) {
-      if (row[at + RAISED_TIME] === 0 || row[at + RAISED_VECTOR] !== vector) continue
+    row[WAITING] = this.#takeFrom(row, row[WAITING], 0, vector, nowMs)
+    if (row[WAITING_DIRECT] === 0) return
+    row[WAITING_DIRECT] = this.#takeFrom(row, row[WAITING_DIRECT], FIRST_DIRECT, vector, nowMs)
+  }
+
+  /** Places from `first` on that wait for this vector have it; returns those that still wait. */
+  #takeFrom(row: Float64Array, waiting: number, first: number, vector: number, nowMs: number): number {
+    let left = waiting
+    for (let rest = waiting; rest !== 0; rest &= rest - 1) {
+      const bit = 31 - Math.clz32(rest & -rest)
+      const at = (first + bit) * COLUMNS
+      if (row[at + RAISED_VECTOR] !== vector) continue
       this.meter.observe(STAGE_ACK, row[at + RAISED_KIND], nowMs - row[at + RAISED_TIME])
       row[at + RAISED_TIME] = 0
+      left &= ~(1 << bit)
     }
+    return left
   }
 
   #filled(vcpu: number, source: number, direct: boolean, nowMs: number): void {
@@ -110,7 +126,9 @@ export class LatencyTracker {
     const kind = source & 0xff
     const place = placeOf(source)
     const posted =
-      direct || kind !== e.FROM_MESSAGE ? nowMs : this.#posted.get(vcpu * PLACES + place)?.shift()
+      direct || kind !== e.FROM_MESSAGE || this.#posted.size === 0
+        ? nowMs
+        : this.#posted.get(vcpu * PLACES + place)?.shift()
     this.meter.observe(STAGE_SLOT, kind, nowMs - (posted ?? nowMs))
     const row = this.#row(vcpu)
     row[place * COLUMNS + SLOT_TIME] = nowMs

@@ -19,6 +19,8 @@ export interface ServiceLimits {
   readonly replyBytesMax: number
   /** Pages of guest memory that one snapshot document may hold. */
   readonly snapshotPagesMax: number
+  /** Violations that one partition keeps for who asks. */
+  readonly violationsMax: number
   /** Notifications each partition keeps for streams that come back. */
   readonly streamRing: number
 }
@@ -32,5 +34,6 @@ export const DEFAULT_LIMITS: ServiceLimits = {
   logBytesMax: 16 * 1024 * 1024,
   replyBytesMax: 32 * 1024 * 1024,
   snapshotPagesMax: 7800,
+  violationsMax: 10_000,
   streamRing: 65_536,
 }

@@ -2,6 +2,7 @@
  * Counts and latencies of all partitions, in plain arrays: a few nanoseconds an op, read when somebody
  * scrapes.
  */
+import { RULES } from '../audit/rules.js'
 import * as e from '../synic/effects.js'
 import { OP_NAMES } from '../synic/op.js'
 
@@ -11,7 +12,8 @@ export const OUTCOMES = ['ok', 'fault', 'errno'] as const
 export const MESSAGE_OUTCOMES = ['delivered', 'queued', 'busy', 'dropped'] as const
 export const KINDS = ['message', 'event', 'gsi', 'timer'] as const
 export const INTERRUPT_KINDS = e.SOURCES
-export const INVARIANTS: readonly string[] = e.VIOLATIONS
+/** In the order of the rules, each once. */
+export const INVARIANTS: readonly string[] = [...new Set(RULES.map(({ invariant }) => invariant))]
 export const STAGES = ['slot', 'socket', 'ack', 'eom'] as const
 export const STAGE_SLOT = 0
 const STAGE_SOCKET = 1
@@ -30,7 +32,7 @@ export class Meter {
   readonly ops = new Float64Array(OP_NAMES.length * OUTCOMES.length)
   readonly interrupts = new Float64Array(INTERRUPT_KINDS.length)
   readonly messages = new Float64Array(MESSAGE_OUTCOMES.length)
-  readonly violations = new Float64Array(e.VIOLATIONS.length)
+  readonly violations = new Float64Array(INVARIANTS.length)
   eom = 0
   /** Observations per series and bucket (the last is +Inf), and their sum in seconds. */
   readonly buckets = new Float64Array(SERIES * WIDTH)
@@ -41,6 +43,10 @@ export class Meter {
     this.ops[code * OUTCOMES.length + outcome]++
     const waits = effects.delivery === e.QUEUED || effects.delivery === e.BUSY
     if (waits && (effects.has & e.HAS_DELIVERY) !== 0) this.messages[effects.delivery]++
+  }
+
+  countViolation(invariant: string): void {
+    this.violations[INVARIANTS.indexOf(invariant)]++
   }
 
   /** @param ms duration in milliseconds */

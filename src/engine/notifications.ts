@@ -3,6 +3,8 @@
  * Numbers count on without holes whether anybody listens or not; records are kept only once somebody has.
  */
 import * as n from '../api/notification.js'
+import { violationMembers } from '../api/violation.js'
+import type { Violation } from '../audit/rule.js'
 import { HEADER_BYTES, MESSAGE_PENDING, SLOT_SENDER, SLOT_SIZE_FLAGS, SLOT_WORDS } from '../hv/messages.js'
 import * as e from '../synic/effects.js'
 import { NESTED_FILE } from '../synic/layout.js'
@@ -31,6 +33,7 @@ interface Chunk {
   readonly timesMs: number[]
 }
 
+const encoder = new TextEncoder()
 /** A chunk goes as a whole: a small ring has small ones. */
 const CHUNK_NOTIFICATIONS_MAX = 512
 const CHUNKS_MIN = 8
@@ -64,15 +67,14 @@ const KIND_BY_EFFECT: Readonly<Record<number, number>> = {
   [e.EFFECT_EOM]: n.KIND_EOM,
   [e.EFFECT_EOI]: n.KIND_EOI,
   [e.EFFECT_LIFECYCLE]: n.KIND_LIFECYCLE,
-  [e.EFFECT_VIOLATION]: n.KIND_VIOLATION,
 }
 /** The same as a table by number; -1: nobody is told. */
 const KIND_OF_EFFECT = Int8Array.from(e.EFFECT_WORDS, (_, effect) => KIND_BY_EFFECT[effect] ?? -1)
 
 /** How many notifications an op makes. */
-function countOf(effects: e.Effects, code: number): number {
+function countOf(effects: e.Effects, code: number, violations: number): number {
   const { words, length } = effects
-  let count = effects.fault === e.FAULT_NONE ? 0 : 1
+  let count = violations + (effects.fault === e.FAULT_NONE ? 0 : 1)
   if (effects.ok && LIFECYCLE_CODE[code] >= 0) count++
   for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) if (KIND_OF_EFFECT[words[at]] >= 0) count++
   return count
@@ -100,7 +102,10 @@ export class NotificationLog {
 
   /** Those from `from` to `to`, oldest first, as far as they are kept. */
   *runs(from: number, to: number): Generator<Run> {
-    for (const { firstN, buffer, starts, timesMs } of this.#chunks) {
+    // All chunks but the newest are full, so the first that matters is found by counting.
+    const skipped = Math.max(0, Math.floor((from - this.firstN) / this.#chunkMax))
+    for (let i = skipped; i < this.#chunks.length; i++) {
+      const { firstN, buffer, starts, timesMs } = this.#chunks[i]
       if (firstN > to) return
       const begin = Math.max(0, from - firstN)
       const end = Math.min(starts.length, to - firstN + 1)
@@ -115,11 +120,18 @@ export class NotificationLog {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Follows the op that `m` applied last. */
-  follow(m: Machine, code: number, vcpu: number, seq: number, nowMs: number): void {
+  /** Follows the op that `m` applied last. `found` is what an auditor says of it. */
+  follow(
+    m: Machine,
+    code: number,
+    vcpu: number,
+    seq: number,
+    nowMs: number,
+    found: readonly Violation[] = [],
+  ): void {
     const { effects } = m
     if (!this.#kept) {
-      this.lastN += countOf(effects, code)
+      this.lastN += countOf(effects, code, found.length)
       return
     }
     const { words, length } = effects
@@ -134,6 +146,10 @@ export class NotificationLog {
     for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
       const kind = KIND_OF_EFFECT[words[at]]
       if (kind >= 0) this.#add(kind, m, whoseEffect(words, at), seq, nowMs, (out) => putDetail(m, out, at))
+    }
+    for (const violation of found) {
+      const members = encoder.encode(violationMembers(violation))
+      this.#add(n.KIND_VIOLATION, m, violation.vcpu, seq, nowMs, (out) => out.putBytes(members))
     }
   }
 
@@ -190,8 +206,6 @@ function whoseEffect(words: Int32Array, at: number): number {
     case e.EFFECT_ACK:
     case e.EFFECT_LIFECYCLE:
       return -1
-    case e.EFFECT_VIOLATION:
-      return words[at + 2]
     default:
       return words[at + 1]
   }
@@ -224,9 +238,6 @@ function putDetail(m: Machine, out: WordBuffer, at: number): void {
     case e.EFFECT_ACK:
     case e.EFFECT_LIFECYCLE:
       out.put(words[at + 1])
-      return
-    case e.EFFECT_VIOLATION:
-      out.put(words[at + 1]).put(words[at + 3])
       return
   }
 }

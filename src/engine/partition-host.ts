@@ -2,6 +2,8 @@
 
 import { resultText } from '../api/result.js'
 import { putResult } from '../api/result-record.js'
+import type { AuditMode } from '../api/violation.js'
+import type { Violation } from '../audit/rule.js'
 import { fromBigInt, highHalf, lowHalf } from '../hv/bits.js'
 import { EXPIRIES_PER_ADVANCE_MAX, MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
 import { isTooFar } from '../synic/clock.js'
@@ -9,6 +11,7 @@ import { type Effects, HAS_DELIVERY, QUEUED } from '../synic/effects.js'
 import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
+import { AuditLog, tellViolations } from './audit-log.js'
 import { BatchIntake, type Records } from './batch-intake.js'
 import { Journal } from './journal.js'
 import { LatencyTracker } from './latency.js'
@@ -84,6 +87,7 @@ export class PartitionHost {
   /** Told after each batch, so that timers of realtime partitions can be set anew. */
   onSettled: (() => void) | null = null
   readonly sleepers: Sleepers
+  readonly audit: AuditLog
   readonly #intake: BatchIntake
   readonly #latency: LatencyTracker
   /** Reference time 0 in monotonic milliseconds, for `realtime`. */
@@ -98,11 +102,13 @@ export class PartitionHost {
     readonly partition: Partition,
     readonly clock: ClockMode,
     private readonly env: HostEnvironment,
+    auditMode: AuditMode = 'observe',
   ) {
     const { logOpsMax, logBytesMax } = env.limits
     this.journal = new Journal(partition.seq, logOpsMax, logBytesMax)
     this.notifications = new NotificationLog(env.limits.streamRing)
     this.sleepers = new Sleepers(partition)
+    this.audit = new AuditLog(auditMode, partition, env.limits.violationsMax)
     this.#latency = new LatencyTracker(env.meter)
     const { limits, scratch, vcpusLeft } = env
     this.#intake = new BatchIntake(id, partition, clock === 'realtime', {
@@ -210,7 +216,8 @@ export class PartitionHost {
       bytesLeft -= text.length
       return bytesLeft < 0
     })
-    return { ...outcome, results }
+    // Written out: a spread costs as much as a small batch.
+    return { seq: outcome.seq, applied: outcome.applied, halted: outcome.halted, results }
   }
 
   /**
@@ -241,11 +248,19 @@ export class PartitionHost {
     }
   }
 
+  #tell(effects: Effects, found: readonly Violation[]): void {
+    tellViolations(effects, found)
+    for (const { invariant } of found) this.env.meter.countViolation(invariant)
+  }
+
   #applyRecord(words: Int32Array, at: number, nowMs: number): void {
     const { partition } = this
     const { effects } = partition
     const code = words[at] & o.OP_CODE
+    this.audit.before(words, at)
     partition.apply(words, at)
+    const found = this.audit.after()
+    if (found.length > 0) this.#tell(effects, found)
     this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], effects)
     this.env.meter.countOp(code, effects)
     if (code === o.OP_APIC_ACK || effects.length > 0) {
@@ -255,7 +270,7 @@ export class PartitionHost {
     if (code === o.OP_MESSAGE_POST && (effects.has & HAS_DELIVERY) !== 0 && effects.delivery === QUEUED) {
       this.#latency.noteQueued(words[at + o.OP_VCPU], words[at + o.OP_ARGS], nowMs)
     }
-    this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs)
+    this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs, found)
     if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()
   }

@@ -1,4 +1,6 @@
 /** All that routes, streams and tests may call: partitions by id, made, found, copied, removed. */
+
+import type { AuditMode } from '../api/violation.js'
 import type { PartitionKind } from '../hv/cpuid.js'
 import { Effects } from '../synic/effects.js'
 import { forkPartition } from '../synic/fork.js'
@@ -25,6 +27,8 @@ export interface PartitionRequest {
   readonly clock?: ClockMode | undefined
   readonly options?: OptionOverrides | undefined
   readonly labels?: Labels | undefined
+  /** `enforce` has a teardown write to a disabled SynIC fault, where the kind allows it. */
+  readonly audit?: AuditMode | undefined
 }
 
 const DEFAULT_GPA_PAGES = 0x10_0000
@@ -67,14 +71,16 @@ export class Service {
   /** A new partition with its vCPUs, created by the first ops of its log. */
   create(request: PartitionRequest): PartitionHost {
     const { kind = 'guest', profile = 'tlfs', vcpus = 1, gpaPages = DEFAULT_GPA_PAGES } = request
-    const options = resolveOptions(profile, kind, request.options ?? {})
+    const { audit = 'observe' } = request
+    const enforced = audit === 'enforce' ? ({ disabled_write: 'fault' } as const) : {}
+    const options = resolveOptions(profile, kind, { ...enforced, ...request.options })
     const id = this.#claimId(request.id)
     this.#checkRoom(vcpus)
     const { memoryPagesMax } = this.limits
     const config = { kind, profile, gpaPages, memoryPagesMax, options }
     const partition = new Partition(config, new Machine(config, this.#env.scratch.effects))
     partition.machine.reserveRows(vcpus)
-    const host = this.#host(id, partition, request.clock ?? 'virtual', request.labels)
+    const host = this.#host(id, partition, request.clock ?? 'virtual', audit, request.labels)
     let refused: string | undefined
     for (let vcpu = 0; vcpu < vcpus && refused === undefined; vcpu++) {
       const result = host.applyOne({ op: 'vcpu.create', vcpu })
@@ -96,11 +102,13 @@ export class Service {
     state: SavedState,
     clock: ClockMode = 'virtual',
     labels?: Labels,
+    audit: AuditMode = 'observe',
   ): PartitionHost {
     this.#checkDocument(state)
     const freeId = this.#claimId(id)
     this.#checkRoom(state.vcpus.length)
-    const host = this.#host(freeId, restorePartition(state, this.#env.scratch.effects), clock, labels)
+    const partition = restorePartition(state, this.#env.scratch.effects)
+    const host = this.#host(freeId, partition, clock, audit, labels)
     this.#vcpus += host.vcpuCount
     return this.#add(host)
   }
@@ -114,6 +122,7 @@ export class Service {
       freeId,
       forkPartition(source.partition, this.#env.scratch.effects),
       source.clock,
+      source.audit.mode,
       labels ?? source.labels,
     )
     this.#vcpus += host.vcpuCount
@@ -160,8 +169,14 @@ export class Service {
     this.#clock.close()
   }
 
-  #host(id: string, partition: Partition, clock: ClockMode, labels?: Labels): PartitionHost {
-    const host = new PartitionHost(id, this.#nextSerial++, partition, clock, this.#env)
+  #host(
+    id: string,
+    partition: Partition,
+    clock: ClockMode,
+    audit: AuditMode,
+    labels?: Labels,
+  ): PartitionHost {
+    const host = new PartitionHost(id, this.#nextSerial++, partition, clock, this.#env, audit)
     if (labels !== undefined) host.labels = labels
     return host
   }

@@ -4,8 +4,7 @@ const DIGITS = Uint8Array.from('0123456789abcdef', (digit) => digit.charCodeAt(0
 const BYTE_HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
 /** Up to here additions are faster and the rope is short. */
 const SHORT_BYTES = 8
-/** Digits made in one piece: arguments of a call are bounded. */
-const PIECE_DIGITS = 8192
+const decoder = new TextDecoder()
 
 /** Two lower-case digits a byte. */
 export function hexOfBytes(bytes: Uint8Array): string {
@@ -19,10 +18,5 @@ export function hexOfBytes(bytes: Uint8Array): string {
     digits[2 * i] = DIGITS[bytes[i] >> 4]
     digits[2 * i + 1] = DIGITS[bytes[i] & 15]
   }
-  if (digits.length <= PIECE_DIGITS) return String.fromCharCode(...digits)
-  const pieces: string[] = []
-  for (let at = 0; at < digits.length; at += PIECE_DIGITS) {
-    pieces.push(String.fromCharCode(...digits.subarray(at, at + PIECE_DIGITS)))
-  }
-  return pieces.join('')
+  return decoder.decode(digits)
 }

@@ -256,6 +256,11 @@ const READERS: ReadonlyMap<string, ReturnType<typeof reader>> = new Map(
   } satisfies Record<EventName, ReturnType<typeof reader>>),
 )
 
+/** The name of the thread that an event was recorded on. */
+export function commOf({ text }: Pick<FtraceEvent, 'text'>): string {
+  return text.slice(0, LINE.exec(text)?.index ?? 0).trim()
+}
+
 /** What a line says. Anything may stand in a file: nothing here throws. */
 export function parseFtraceLine(raw: string, line: number): ParsedLine {
   const text = raw.replace(QUOTE, '').trim()

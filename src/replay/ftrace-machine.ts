@@ -7,7 +7,7 @@ import { SINT_COUNT, SINT_MASKED, SINT_VECTOR, STIMER_COUNT } from '../hv/regist
 import type { SynicDump } from '../synic/dump.js'
 import type { FtraceEvent } from './ftrace-line.js'
 import type { FtraceReport } from './ftrace-report.js'
-import type { ReplayTarget } from './target.js'
+import type { Origin, ReplayTarget } from './target.js'
 
 /** Stamps are cut to a microsecond, and are taken after the time they speak of: stay this far behind them. */
 export const LAG_TICKS = 20
@@ -112,6 +112,9 @@ export class FtraceMachine {
   /** Reference time was printed, so that the clock is the trace's. */
   anchored = false
   now = 0
+  /** The vCPU of the event at hand is a guess. */
+  isGuessed = false
+  #gapLine = 0
   #anchor: { at: number; ref: number } | undefined
   readonly #dumps = new Map<number, SynicDump>()
   readonly #gsis = new Map<number, number>()
@@ -126,7 +129,8 @@ export class FtraceMachine {
   ) {}
 
   /** Events were lost: what was known is not known any more. */
-  forget(): void {
+  forget(line: number): void {
+    this.#gapLine = line
     this.known.clear()
     for (const track of this.vcpus.values()) {
       track.known.clear()
@@ -158,11 +162,19 @@ export class FtraceMachine {
   async run(event: FtraceEvent, ops: readonly WireOp[], sets = 0): Promise<Result[]> {
     if (ops.length === 0) return []
     this.#dumps.clear()
-    const results = await this.target.apply(ops)
+    const origin = this.#originOf(event)
+    const results = await this.target.apply(ops, () => origin)
     for (const { irqs = [] } of results) {
       for (const { vcpu, vector } of irqs) this.#raised(event, vcpu, vector, sets)
     }
     return results
+  }
+
+  #originOf({ line, at, text }: FtraceEvent): Origin {
+    const isKnown = (vcpu: number, msr: number) =>
+      this.known.has(msr) || this.vcpus.get(vcpu)?.known.has(msr) === true
+    const { isGuessed } = this
+    return { line, event: { time: at / 1e7, text, isKnown, isGuessed, gapLine: this.#gapLine } }
   }
 
   #raised({ at, line }: FtraceEvent, vcpu: number, vector: number, sets: number): void {

@@ -115,6 +115,7 @@ class FtraceRun {
     const { profile, kind, options } = this.options
     this.#source = body.name === 'read_msr' || body.name === 'write_msr' ? 'guest' : 'host'
     const config: TargetConfig = {
+      source: this.#source,
       profile: profile ?? (this.#source === 'guest' ? 'tlfs' : 'kvm-synic2'),
       kind: kind ?? 'guest',
       // How much memory there is, and which privileges, is not in a trace: all of both.
@@ -143,14 +144,14 @@ class FtraceRun {
       return this.#report.skip(body.name, 'an MSR that is not simulated')
     const machine = this.#machine ?? (await this.#begin(event))
     while (this.#lost.length > 0 && this.#lost[0] < event.line) {
-      this.#lost.shift()
-      machine.forget()
+      machine.forget(this.#lost.shift() ?? 0)
     }
     const fromGuest = body.name === 'read_msr' || body.name === 'write_msr'
     if (fromGuest !== (this.#source === 'guest')) {
       this.#report.lower('kvm:* and msr:* events are of two machines: only one is replayed', event.line)
       return this.#report.skip(body.name, 'of another machine than the first event')
     }
+    machine.isGuessed = source === 'guessed'
     const track = await machine.vcpu(vcpu)
     if (track === undefined) return this.#report.skip(body.name, 'a vCPU number beyond what is simulated')
     if (source === 'guessed') {

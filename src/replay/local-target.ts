@@ -10,7 +10,7 @@ import { Partition } from '../synic/partition.js'
 import { resolveOptions } from '../synic/profile.js'
 import { restorePartition } from '../synic/save-state.js'
 import { ReplayInputError } from './input-error.js'
-import { RefusedOpError, type ReplayTarget, type TargetConfig } from './target.js'
+import { type Origin, RefusedOpError, type ReplayTarget, type TargetConfig } from './target.js'
 
 export class LocalTarget implements ReplayTarget {
   readonly name = 'this process'
@@ -26,18 +26,23 @@ export class LocalTarget implements ReplayTarget {
     }
   }
 
-  async apply(ops: readonly WireOp[]): Promise<Result[]> {
+  async apply(ops: readonly WireOp[], originOf?: (index: number) => Origin): Promise<Result[]> {
     const partition = this.#partition
     if (partition === undefined) throw new Error('the partition is created first')
     const starts = this.#encode(ops, partition)
-    return starts.map((at) => {
-      partition.apply(this.#writer.words, at)
+    return starts.map((at, index) => {
+      this.applyRecord(partition, this.#writer.words, at, originOf?.(index))
       return JSON.parse(resultText(partition.effects)) as Result
     })
   }
 
   async close(): Promise<void> {
     this.#partition = undefined
+  }
+
+  /** One op; who watches ops does so around it. */
+  protected applyRecord(partition: Partition, words: Int32Array, at: number, _origin?: Origin): void {
+    partition.apply(words, at)
   }
 
   /** All or nothing, as a server's batch. */

@@ -19,6 +19,8 @@ export interface ReplayOptions extends TraceOptions {
   /** A running server; undefined: in this process. */
   readonly url?: string | undefined
   readonly token?: string | undefined
+  /** What to replay on, if neither of these. */
+  readonly target?: ReplayTarget
   /** Standard input, for the file name `-`. */
   readonly stdin: Readable
   /** Bytes read so far, and of how many; the latter is not known of a pipe. */
@@ -27,7 +29,7 @@ export interface ReplayOptions extends TraceOptions {
 
 export async function replayFile(path: string, options: ReplayOptions): Promise<ReplayReport> {
   const { url, token, onProgress } = options
-  const target = url === undefined ? new LocalTarget() : new HttpTarget(url, token)
+  const target = options.target ?? (url === undefined ? new LocalTarget() : new HttpTarget(url, token))
   const input = await openInput(path, options.stdin)
   const lines = readLines(input, (bytes) => onProgress?.(bytes, input.bytes))
   try {

@@ -5,7 +5,33 @@ import type { Result } from '../api/result.js'
 import type { PartitionKind } from '../hv/cpuid.js'
 import type { OptionOverrides, ProfileName } from '../synic/profile.js'
 
+/** What a recording is: JSON lines, kvm:* events of a host, msr:* events of a guest's kernel. */
+export type Source = 'trace' | 'host' | 'guest'
+
+/** Where in the recording an op comes from: for targets that watch. */
+export interface Origin {
+  readonly line: number
+  /** The number that a trace gives the op. */
+  readonly seq?: number
+  readonly event?: EventOrigin
+}
+
+/** What a kernel event tells of itself, and what is known where it stands. */
+export interface EventOrigin {
+  /** Seconds since boot. */
+  readonly time: number
+  readonly text: string
+  /** Does the register's value, before this event, follow from the trace? */
+  readonly isKnown: (vcpu: number, msr: number) => boolean
+  /** No event names the thread's vCPU. */
+  readonly isGuessed: boolean
+  /** Line of the last `[LOST n EVENTS]` before it; 0: nothing was lost. */
+  readonly gapLine: number
+}
+
 export interface TargetConfig {
+  /** Default: `trace`. */
+  readonly source?: Source
   readonly profile: ProfileName
   readonly kind: PartitionKind
   /** A u64 as the wire writes it. */
@@ -22,7 +48,7 @@ export interface ReplayTarget {
   readonly name: string
   create(config: TargetConfig): Promise<void>
   /** Applies the ops in order; one result each. */
-  apply(ops: readonly WireOp[]): Promise<Result[]>
+  apply(ops: readonly WireOp[], originOf?: (index: number) => Origin): Promise<Result[]>
   close(): Promise<void>
 }
 

@@ -142,7 +142,10 @@ class TraceRun {
 
   async #apply(steps: readonly TraceStep[]): Promise<Result[]> {
     try {
-      return await this.target.apply(steps.map(({ op }) => op))
+      return await this.target.apply(
+        steps.map(({ op }) => op),
+        (index) => steps[index],
+      )
     } catch (error) {
       if (!(error instanceof RefusedOpError)) throw error
       throw new ReplayInputError(`${this.name}:${steps[error.index].line}: ${error.message}`)

@@ -1,9 +1,9 @@
 /** `synic.v1.bin`: records of 32-bit words, many to a message, for load. Layouts: docs/streams.md. */
-import { BIN_PROTOCOL, type Filter, NOTIFICATION_KINDS } from '../api/frames.js'
+import { BIN_PROTOCOL, FILTER_VCPUS_MAX, type Filter, NOTIFICATION_KINDS } from '../api/frames.js'
 import * as r from '../api/records.js'
 import { NAME_PATTERN } from '../api/wire.js'
 import type { Outlet } from './outbox.js'
-import type { Answered, Protocol, Requests, StreamPartition, Told } from './protocol.js'
+import type { Answered, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 import type { FrameBuffer } from './websocket-frames.js'
 
 const encoder = new TextEncoder()
@@ -104,7 +104,7 @@ export class BinProtocol implements Protocol {
     results.putNumber(seq).put(applied)
     // An answer that waits needs words of its own.
     const words = halted.length > 0 ? results.words.slice(0, length) : results.words
-    return { halted, write: (outlet) => outlet.record(words, 0, length) }
+    return { halted, bytes: 4 * length, write: (outlet) => outlet.record(words, 0, length) }
   }
 
   #learnName(words: Int32Array, at: number): boolean {
@@ -141,14 +141,12 @@ export class BinProtocol implements Protocol {
   }
 
   /** One message of them all. */
-  share(told: readonly Told[], frames: FrameBuffer): void {
+  share(run: Run, wanted: readonly number[], frames: FrameBuffer): void {
     const { record } = this.scratch
     record.clear()
-    for (const { run, wanted } of told) {
-      for (const i of wanted) {
-        const at = run.starts[i]
-        record.putWords(run.words, at, at + run.words[at + 1])
-      }
+    for (const i of wanted) {
+      const at = run.starts[i]
+      record.putWords(run.words, at, at + run.words[at + 1])
     }
     if (record.length > 0) frames.binary(record.words, 0, record.length)
   }
@@ -187,7 +185,12 @@ function filterOf(words: Int32Array, at: number): Filter | undefined {
   const mask = words[at + 3]
   const count = words[at + 4]
   const listed = count === -1 ? 0 : count
-  if (listed < 0 || words[at + 1] !== r.SUBSCRIBE_WORDS + listed || (mask & ~r.ALL_KINDS) !== 0)
+  if (
+    listed < 0 ||
+    listed > FILTER_VCPUS_MAX ||
+    words[at + 1] !== r.SUBSCRIBE_WORDS + listed ||
+    (mask & ~r.ALL_KINDS) !== 0
+  )
     return undefined
   const kinds = NOTIFICATION_KINDS.filter((_, kind) => (mask & (1 << kind)) !== 0)
   if (count === -1) return { kinds }

@@ -1,5 +1,6 @@
 /** All clients of one partition: at the end of a turn each is told what is new, in frames made once. */
-import type { StreamPartition } from './protocol.js'
+import { numberOf } from '../api/notification.js'
+import type { Run, StreamPartition } from './protocol.js'
 import { type Block, deliveriesOf, type StreamSession, wantedOf } from './session.js'
 import type { Turn } from './turn.js'
 import { FrameBuffer } from './websocket-frames.js'
@@ -30,13 +31,14 @@ export class PartitionHub {
 
   readonly #distribute = (): void => {
     const made = new Map<string, Block>()
-    const blocks = (session: StreamSession, from: number, to: number): Block => {
-      const key = `${session.protocol.name} ${from} ${session.filter.key}`
+    const blocks = (session: StreamSession, run: Run): Block => {
+      const first = numberOf(run.words, run.starts[run.begin])
+      const key = `${session.protocol.name} ${first} ${session.filter.key}`
       let block = made.get(key)
       if (block === undefined) {
-        const told = wantedOf(this.partition.runs(from, to), session.filter)
-        session.protocol.share(told, this.#frames)
-        block = { frames: this.#frames.take(), deliveries: deliveriesOf(told) }
+        const wanted = wantedOf(run, session.filter)
+        session.protocol.share(run, wanted, this.#frames)
+        block = { frames: this.#frames.take(), deliveries: deliveriesOf(run, wanted) }
         made.set(key, block)
       }
       return block

@@ -2,7 +2,7 @@
 import { ClientFrame, JSON_PROTOCOL } from '../api/frames.js'
 import { notificationText } from '../api/notification.js'
 import type { Outlet } from './outbox.js'
-import type { Answered, Protocol, Requests, StreamPartition, Told } from './protocol.js'
+import type { Answered, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 import type { FrameBuffer } from './websocket-frames.js'
 
 const RULE = 'a frame is {"id","ops"} or {"id","subscribe"}'
@@ -43,10 +43,8 @@ export class JsonProtocol implements Protocol {
     outlet.text(notificationText(words, at))
   }
 
-  share(told: readonly Told[], frames: FrameBuffer): void {
-    for (const { run, wanted } of told) {
-      for (const i of wanted) frames.text(notificationText(run.words, run.starts[i]))
-    }
+  share(run: Run, wanted: readonly number[], frames: FrameBuffer): void {
+    for (const i of wanted) frames.text(notificationText(run.words, run.starts[i]))
   }
 }
 
@@ -59,6 +57,7 @@ function apply(
   const { seq, halted, results } = partition.applyBatch(ops, stopOnFault)
   return {
     halted,
+    bytes: halted.length === 0 ? 0 : results.reduce((sum, text) => sum + text.length, 0),
     write: (outlet) => outlet.text(`{"id":${id},"seq":${seq},"results":[${results.join(',')}]}`),
   }
 }

@@ -30,12 +30,6 @@ export interface Run {
   readonly end: number
 }
 
-/** Places in a run of the notifications that a client wants. */
-export interface Told {
-  readonly run: Run
-  readonly wanted: readonly number[]
-}
-
 /** The partition as a session sees it; the composition root fits the engine to it. */
 export interface StreamPartition {
   readonly id: string
@@ -62,6 +56,8 @@ export interface StreamPartition {
 /** A batch that was applied, and its answer. */
 export interface Answered {
   readonly halted: readonly number[]
+  /** What it takes to keep the answer. */
+  readonly bytes: number
   /** Writes the answer; at once, or later if `halted` is not empty. */
   write(outlet: Outlet): void
 }
@@ -86,5 +82,5 @@ export interface Protocol {
   notification(outlet: Outlet, words: Int32Array, at: number): void
   /** Names this protocol; and notifications as frames that all its clients can be sent. */
   readonly name: string
-  share(told: readonly Told[], frames: FrameBuffer): void
+  share(run: Run, wanted: readonly number[], frames: FrameBuffer): void
 }

@@ -1,9 +1,9 @@
 /** The stream of one client, without a socket: what it asks for, what it is told, and what if it is slow. */
 import { CLOSE_BAD_FRAME, CLOSE_TOO_SLOW, type Filter } from '../api/frames.js'
-import { deliverySource } from '../api/notification.js'
+import { deliverySource, numberOf } from '../api/notification.js'
 import { NotificationFilter } from './filter.js'
 import type { Outlet } from './outbox.js'
-import type { Answered, Protocol, Requests, Run, StreamPartition, Told } from './protocol.js'
+import type { Answered, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 
 export interface SessionLimits {
   /** Beyond this many unsent bytes notifications are left out, and told as a gap. */
@@ -18,6 +18,9 @@ export const DEFAULT_SESSION_LIMITS: SessionLimits = {
   cutBytes: 16 * 1024 * 1024,
   cutMs: 30_000,
 }
+
+/** What an answer that waits takes besides its own bytes. */
+const HELD_BYTES = 512
 
 /** Deliveries of one kind in one batch, on their way to a client. */
 export interface Deliveries {
@@ -34,8 +37,8 @@ export interface Block {
   readonly deliveries: readonly Deliveries[]
 }
 
-/** Gives the frames of notifications `from` to `to` for all clients with this protocol and filter. */
-export type Blocks = (session: StreamSession, from: number, to: number) => Block
+/** Gives the frames of a run for all clients with this protocol and filter. */
+export type Blocks = (session: StreamSession, run: Run) => Block
 
 /** Counts what is on its way to the client. */
 export type Observe = (deliveries: readonly Deliveries[]) => void
@@ -46,11 +49,13 @@ export class StreamSession implements Requests {
   filter: NotificationFilter
   /** Number of the last notification told, or left out. */
   #cursor: number
-  /** First notification left out since the reader fell behind, and when; 0 while it keeps up. */
+  /** Since when there is more than the reader has read; null while it keeps up. */
+  #behindSinceMs: number | null = null
+  /** First notification left out since then; 0 while none is. */
   #gapFrom = 0
-  #behindSinceMs = 0
   /** Answers that wait for a vCPU to wake. */
   readonly #waits = new Set<() => void>()
+  #heldBytes = 0
 
   /**
    * @param now monotonic milliseconds
@@ -96,12 +101,23 @@ export class StreamSession implements Requests {
       return
     }
     if (answered.halted.length === 0) return this.#answer(answered)
+    this.#hold(answered)
+    this.catchUp()
+  }
+
+  /** Keeps an answer until the vCPUs that its batch blocked have been awake. */
+  #hold(answered: Answered): void {
+    const bytes = answered.bytes + HELD_BYTES
+    this.#heldBytes += bytes
     const end = this.partition.whenAwake(answered.halted, () => {
       this.#waits.delete(end)
+      this.#heldBytes -= bytes
       this.#answer(answered)
     })
     this.#waits.add(end)
-    this.catchUp()
+    if (this.#heldBytes > this.limits.cutBytes) {
+      this.outlet.close(CLOSE_TOO_SLOW, 'too many answers wait for a wake')
+    }
   }
 
   /** Another filter, from here on. */
@@ -115,34 +131,33 @@ export class StreamSession implements Requests {
 
   /** Tells what is new. */
   catchUp(): void {
-    const from = this.#cursor + 1
-    const to = this.partition.lastN
-    if (from > to || !this.#mayTell(from, to)) return
-    const told = wantedOf(this.partition.runs(from, to), this.filter)
-    for (const { run, wanted } of told) {
+    this.#tell((run) => {
+      const wanted = wantedOf(run, this.filter)
       for (const i of wanted) this.protocol.notification(this.outlet, run.words, run.starts[i])
-    }
-    this.observe(deliveriesOf(told))
+      this.observe(deliveriesOf(run, wanted))
+    })
   }
 
   /** Tells what is new in frames that it shares with clients like it. */
   catchUpShared(blocks: Blocks): void {
-    const from = this.#cursor + 1
-    const to = this.partition.lastN
-    if (from > to || !this.#mayTell(from, to)) return
-    const { frames, deliveries } = blocks(this, from, to)
-    if (frames.length === 0) return
-    this.outlet.frames(frames)
-    this.observe(deliveries)
+    this.#tell((run) => {
+      const { frames, deliveries } = blocks(this, run)
+      if (frames.length === 0) return
+      this.outlet.frames(frames)
+      this.observe(deliveries)
+    })
   }
 
-  /** Looks after a reader that fell behind; called now and then. */
+  /** Looks after a reader that fell behind; called now and then, and when it has read. */
   tick(): void {
     const buffered = this.outlet.buffered()
-    const behindMs = this.#gapFrom === 0 ? 0 : this.now() - this.#behindSinceMs
+    const behindMs = this.#behindSinceMs === null ? 0 : this.now() - this.#behindSinceMs
     if (buffered > this.limits.cutBytes || behindMs > this.limits.cutMs) {
       this.outlet.close(CLOSE_TOO_SLOW, 'the reader is too slow')
-    } else if (buffered <= this.limits.budgetBytes / 2) this.#endGap()
+    } else if (buffered <= this.limits.budgetBytes / 2) {
+      this.#endGap()
+      this.catchUp()
+    }
   }
 
   /** The client is gone: nobody waits for an answer any more. */
@@ -152,8 +167,11 @@ export class StreamSession implements Requests {
   }
 
   #endGap(): void {
-    if (this.#gapFrom !== 0) this.protocol.gap(this.outlet, this.#gapFrom, this.#cursor)
+    if (this.#gapFrom !== 0 && this.#gapFrom <= this.#cursor) {
+      this.protocol.gap(this.outlet, this.#gapFrom, this.#cursor)
+    }
     this.#gapFrom = 0
+    this.#behindSinceMs = null
   }
 
   #answer(answered: Answered): void {
@@ -161,50 +179,54 @@ export class StreamSession implements Requests {
     answered.write(this.outlet)
   }
 
-  /** Moves the cursor. False: the reader is behind, and gets none of this until it has caught up. */
-  #mayTell(from: number, to: number): boolean {
-    this.#cursor = to
-    if (this.#gapFrom === 0 && this.outlet.buffered() <= this.limits.budgetBytes) {
-      // A single turn can bring more than the ring holds.
-      const { firstN } = this.partition
-      if (from < firstN) this.protocol.gap(this.outlet, from, firstN - 1)
-      return true
+  /**
+   * Moves the cursor over what is new, run by run. A reader that has left too much unread gets none of it;
+   * one
+   * for whom this alone is too much at once gets the rest as it reads.
+   */
+  #tell(write: (run: Run) => void): void {
+    const from = this.#cursor + 1
+    const { lastN, firstN } = this.partition
+    if (from > lastN) return
+    if (this.outlet.buffered() > this.limits.budgetBytes) {
+      this.#behindSinceMs ??= this.now()
+      if (this.#gapFrom === 0) this.#gapFrom = from
     }
-    if (this.#gapFrom === 0) {
-      this.#gapFrom = from
-      this.#behindSinceMs = this.now()
+    // What waits for a reader, or comes in a single turn, can be more than the ring holds.
+    if (from < firstN && this.#gapFrom === 0) this.protocol.gap(this.outlet, from, firstN - 1)
+    for (const run of this.partition.runs(from, lastN)) {
+      if (this.#gapFrom !== 0) this.dropped += wantedOf(run, this.filter).length
+      else if (this.outlet.buffered() > this.limits.budgetBytes) {
+        this.#behindSinceMs ??= this.now()
+        return
+      } else write(run)
+      this.#cursor = numberOf(run.words, run.starts[run.end - 1])
     }
-    for (const { wanted } of wantedOf(this.partition.runs(from, to), this.filter))
-      this.dropped += wanted.length
-    return false
+    if (this.#gapFrom === 0) this.#behindSinceMs = null
   }
 }
 
-/** The deliveries among notifications, those of one batch and kind together. */
-export function deliveriesOf(told: readonly Told[]): Deliveries[] {
+/** The deliveries among notifications of a run, those of one batch and kind together. */
+export function deliveriesOf(run: Run, wanted: readonly number[]): Deliveries[] {
   const deliveries: Deliveries[] = []
-  for (const { run, wanted } of told) {
-    for (const i of wanted) {
-      const source = deliverySource(run.words, run.starts[i])
-      if (source < 0) continue
-      const timeMs = run.timesMs[i]
-      const same = deliveries.findLast((each) => each.timeMs === timeMs && each.source === source)
-      if (same === undefined) deliveries.push({ source, timeMs, count: 1 })
-      else same.count++
-    }
+  for (const i of wanted) {
+    const source = deliverySource(run.words, run.starts[i])
+    if (source < 0) continue
+    const timeMs = run.timesMs[i]
+    // Those of one batch stand together, so that few are looked at.
+    let last = deliveries.length - 1
+    while (last >= 0 && deliveries[last].timeMs === timeMs && deliveries[last].source !== source) last--
+    if (last >= 0 && deliveries[last].timeMs === timeMs) deliveries[last].count++
+    else deliveries.push({ source, timeMs, count: 1 })
   }
   return deliveries
 }
 
-/** Those of the notifications in `runs` that pass the filter, by their places in the run. */
-export function wantedOf(runs: Iterable<Run>, filter: NotificationFilter): Told[] {
-  const told: Told[] = []
-  for (const run of runs) {
-    const wanted: number[] = []
-    for (let i = run.begin; i < run.end; i++) {
-      if (filter.isOpen || filter.wants(run.words, run.starts[i])) wanted.push(i)
-    }
-    if (wanted.length > 0) told.push({ run, wanted })
+/** Those of a run that pass the filter, by their places in it. */
+export function wantedOf(run: Run, filter: NotificationFilter): number[] {
+  const wanted: number[] = []
+  for (let i = run.begin; i < run.end; i++) {
+    if (filter.isOpen || filter.wants(run.words, run.starts[i])) wanted.push(i)
   }
-  return told
+  return wanted
 }

@@ -13,6 +13,8 @@ export const HAS_DELIVERY = 8
 export const HAS_BYTES = 16
 export const HAS_DUMP = 32
 export const HAS_HALTED = 64
+/** Set from outside: somebody who watches the partition has something to say of the op. */
+export const HAS_VIOLATIONS = 128
 
 export const DELIVERIES = ['delivered', 'queued', 'busy', 'dropped'] as const
 export const DELIVERED = 0
@@ -97,6 +99,8 @@ export class Effects {
   halted = false
   bytes: Uint8Array = NO_BYTES
   dump: object | null = null
+  /** What an auditor says of the op: a JSON list. */
+  violations = ''
   /** Consequence records back to back; `length` words are valid. */
   words = new Int32Array(256)
   length = 0
@@ -152,6 +156,11 @@ export class Effects {
   setDump(dump: object): void {
     this.has |= HAS_DUMP
     this.dump = dump
+  }
+
+  tellViolations(list: string): void {
+    this.has |= HAS_VIOLATIONS
+    this.violations = list
   }
 
   setHalted(halted: boolean): void {

@@ -1,6 +1,6 @@
 /** Event rings in the SIRBP page, the producer's side (inferred from Linux mshv_synic.c). */
 import { gpnOf } from '../hv/bits.js'
-import { PAGE_ENABLE, SINT_DOORBELL } from '../hv/registers.js'
+import { PAGE_ENABLE, SINT_COUNT, SINT_DOORBELL } from '../hv/registers.js'
 import { EFFECT_DOORBELL, FROM_EVENT } from './effects.js'
 import { SIRBP } from './layout.js'
 import type { Machine } from './machine.js'
@@ -31,6 +31,11 @@ function ringOf(m: Machine, f: number, sint: number): EventRing {
     m.rings.set(key, ring)
   }
   return ring
+}
+
+/** The rings of a register file begin anew. */
+export function forgetRings(m: Machine, f: number): void {
+  for (let sint = 0; sint < SINT_COUNT; sint++) m.rings.delete(m.queueKey(f, sint))
 }
 
 /** Word in the chunk where a ring begins, and its chunk; undefined if SIRBP is off or without memory. */

@@ -4,6 +4,7 @@ import { EEXIST, EINVAL, ENOMEM } from '../hv/errno.js'
 import { VCPU_ID_LIMIT, VCPUS_MAX } from '../hv/limits.js'
 import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_COUNT, SINT_RESET, SVERSION_VALUE } from '../hv/registers.js'
 import { deliverable, resetApic, wake } from './apic.js'
+import { forgetRings } from './event-ring.js'
 import {
   ACTIVE,
   AUTO_EOI_VECTORS,
@@ -110,7 +111,7 @@ function resetSynic(m: Machine, v: number): void {
     }
     emptyQueues(m, f)
     unmapPages(m, f)
-    for (let sint = 0; sint < SINT_COUNT; sint++) m.rings.delete(m.queueKey(f, sint))
+    forgetRings(m, f)
   }
   m.splits = m.splits.filter((split) => m.rowOfFile(split.f) !== v)
   if (isProvisioned(m)) provision(m, v)

@@ -93,6 +93,12 @@ export class Partition {
     return this.machine.now
   }
 
+  /** Ascending. */
+  vcpuIds(): number[] {
+    const { machine } = this
+    return machine.rowsById().map((v) => machine.vcpuId(v))
+  }
+
   hasVcpu(id: number): boolean {
     return this.machine.rowOf(id) >= 0
   }

@@ -6,6 +6,7 @@ import { gpnOf } from '../hv/bits.js'
 import { HV_X64_MSR_SCONTROL, NESTED_MSR_OFFSET } from '../hv/msrs.js'
 import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_MASKED } from '../hv/registers.js'
 import { EFFECT_EOM, EFFECT_VIOLATION, VIOLATION_DISABLED_WRITE } from './effects.js'
+import { forgetRings } from './event-ring.js'
 import { DONT_ZERO_PAGES, FILE_FLAGS, SCONTROL, SIEFP, SIMP, SINTS, SIRBP, SVERSION } from './layout.js'
 import type { Machine } from './machine.js'
 import { EVENT_PAGE, hasRoom, isBacked, MESSAGE_PAGE, remap, type SynicPage } from './pages.js'
@@ -57,6 +58,8 @@ export function writeSynic(m: Machine, f: number, r: number, lo: number, hi: num
       if (m.isActive(f)) endMessage(m, f)
       return true
     case R_SIRBP:
+      // Whoever gives the rings a page begins to read them at their first entry, and so does the producer.
+      if (!host && (m.w[f + SIRBP] & PAGE_ENABLE) === 0 && (lo & PAGE_ENABLE) !== 0) forgetRings(m, f)
       store(m, f + SIRBP, lo, hi)
       return true
     default:

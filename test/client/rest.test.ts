@@ -80,6 +80,7 @@ describe('every operation', () => {
     ran('unbindIrqfd', await call.unbindIrqfd({ params: { pid, gsi: 5 } }))
     ran('createPort', await call.createPort({ params, body: { port: 1, type: 'message', sint: 2 } }))
     ran('listPorts', await call.listPorts({ params }))
+    ran('listViolations', await call.listViolations({ params }))
     ran('createConnection', await call.createConnection({ params, body: { connection: 3, port: 1 } }))
     ran('listConnections', await call.listConnections({ params }))
     ran('deleteConnection', await call.deleteConnection({ params: { pid, connection: 3 } }))
@@ -92,6 +93,17 @@ describe('every operation', () => {
     ran('getSnapshot', await call.getSnapshot({ params }))
     ran('forkPartition', await call.forkPartition({ params, body: { id: 'fork' } }))
     ran('deletePartition', await call.deletePartition({ params }))
+    ran('listScenarios', await call.listScenarios())
+    ran('getScenario', await call.getScenario({ params: { name: 'kexec-l1vh' } }))
+    const run = await call.startRun({ params: { name: 'kexec-l1vh' }, body: { with: { mshv: 'v4' } } })
+    ran('startRun', run)
+    const document = { scenario: 'own', title: 'Own', source: 'here', steps: ['v0 SIMP=0x10001'] }
+    const own = await call.startOwnRun({ body: { document } })
+    ran('startOwnRun', own)
+    const rid = { rid: own.body.id }
+    await expect.poll(async () => (await call.getRun({ params: rid })).body.state).toBe('done')
+    ran('getRun', await call.getRun({ params: rid }))
+    ran('getRunTrace', await call.getRunTrace({ params: rid }))
     for (const id of ['livez', 'readyz', 'getMetrics', 'getOpenapi', 'getAsyncapi', 'getIndex'] as const) {
       ran(id, await call[id]())
     }

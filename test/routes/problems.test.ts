@@ -27,11 +27,17 @@ const CASES: Readonly<Record<ProblemCode, Case>> = {
     return test.post('/v1/partitions', { snapshot })
   },
   'invalid-cursor': (test) => test.get('/v1/partitions?cursor=xyz'),
+  'invalid-scenario': (test) => {
+    const document = { scenario: 's', title: 't', source: 's', steps: ['nonsense'] }
+    return test.post('/v1/runs', { document })
+  },
   'gpa-out-of-range': (test, p) => test.get(`${p}/memory/0x100000000`),
   'not-found': (test, p) => test.get(`${p}/vcpus/0/messages?nested=true`),
   'partition-not-found': (test) => test.get('/v1/partitions/nobody'),
   'vcpu-not-found': (test, p) => test.get(`${p}/vcpus/9`),
   'msr-not-found': (test, p) => test.get(`${p}/vcpus/0/msrs/NOPE`),
+  'scenario-not-found': (test) => test.get('/v1/scenarios/nothing'),
+  'run-not-found': (test) => test.get('/v1/runs/r9'),
   'method-not-allowed': (test, p) => inject(test.app, 'PUT', p),
   'partition-exists': (test) => test.post('/v1/partitions', { id: 'p1' }),
   'limit-partitions': async (test) => {
@@ -40,6 +46,13 @@ const CASES: Readonly<Record<ProblemCode, Case>> = {
   },
   'limit-vcpus': (test) => test.post('/v1/partitions', { vcpus: 4 }),
   'limit-memory': (test, p) => test.put(`${p}/memory/0x1`, Buffer.alloc(4096), BYTES),
+  'limit-runs': async (test) => {
+    const steps = Array(3).fill({ run: 'ipxe.wait', with: { polls: 15_000 } })
+    const document = { scenario: 's', title: 't', source: 's', steps }
+    let reply = await test.post('/v1/runs', { document })
+    while (reply.status === 202) reply = await test.post('/v1/runs', { document })
+    return reply
+  },
   'snapshot-too-large': async (test, p) => {
     await test.ops(p, ...[0, 1].map((page) => ({ op: 'mem.write', gpa: page * 4096, hex: '01' })))
     return test.get(`${p}/snapshot`)

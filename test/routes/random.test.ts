@@ -5,6 +5,11 @@ import { type TestApp, testApp } from '../support/app.js'
 import { type MachineSetup, machine, type WireInput } from '../support/machine.js'
 import { randomOps, randomSetup } from '../support/random-ops.js'
 
+/** What an auditor says is no outcome of the machine: it goes by what it has seen. */
+function bare(results: unknown): unknown {
+  return (results as Record<string, unknown>[]).map(({ violations: _said, ...result }) => result)
+}
+
 const RUNS = 60
 const OPS_MAX = 60
 
@@ -35,7 +40,7 @@ describe('random ops', async () => {
         const local = machine(setup)
         const expected = ops.map((op) => local.do(op))
         await withPartition(test, setup, ops, async (_path, results) => {
-          expect(results).toEqual(expected)
+          expect(bare(results)).toEqual(bare(expected))
         })
       }),
       { numRuns: RUNS },
@@ -51,9 +56,9 @@ describe('random ops', async () => {
           expect(await test.snapshot(copy)).toEqual(snapshot)
           const fork = (await test.post(`${path}/fork`)).headers.location
           expect(await test.snapshot(fork)).toEqual(snapshot)
-          const results = await test.ops(path, ...more)
-          expect(await test.ops(copy, ...more)).toEqual(results)
-          expect(await test.ops(fork, ...more)).toEqual(results)
+          const results = bare(await test.ops(path, ...more))
+          expect(bare(await test.ops(copy, ...more))).toEqual(results)
+          expect(bare(await test.ops(fork, ...more))).toEqual(results)
           expect(await test.snapshot(copy)).toEqual(await test.snapshot(path))
           for (const made of [copy, fork]) await test.delete(made)
         })

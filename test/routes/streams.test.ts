@@ -192,7 +192,7 @@ describe('the stream', () => {
   })
 
   it('cuts off a reader that stops; the partition and the others go on', async () => {
-    const { url, host, metrics } = await server({ budgetBytes: 64 * 1024, cutBytes: 1e9, cutMs: 400 })
+    const { url, host, metrics } = await server({ budgetBytes: 1024 * 1024, cutBytes: 1e9, cutMs: 400 })
     const slow = await connected(`${url}/p1/stream`)
     const quick = await connected(`${url}/p1/stream`)
     const ended = slow.closed()
@@ -201,7 +201,7 @@ describe('the stream', () => {
     const start = host.notifications.lastN
     for (let i = 0; i < 20_000; i++) {
       host.applyBatch([{ op: 'message.complete', vcpu: 0, sint: 2 }, post(0, big)])
-      if (i % 500 === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     await quick.until((frame) => frame.n === host.notifications.lastN || 'gap' in frame)
     await expect.poll(() => metrics.streamMeter.clients, { timeout: 10_000 }).toBe(2)

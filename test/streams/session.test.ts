@@ -13,6 +13,8 @@ class FakePartition implements StreamPartition {
   readonly id = 'p1'
   firstN = 1
   settled = 0
+  /** Notifications of a run. */
+  runMax = 1000
   readonly waiting: { vcpus: readonly number[]; done: () => void }[] = []
   halted: readonly number[] = []
   readonly #records = new RecordBuffer()
@@ -34,7 +36,10 @@ class FakePartition implements StreamPartition {
   *runs(from: number, to: number) {
     const begin = Math.max(from, this.firstN) - 1
     const timesMs = this.#starts.map(() => 1)
-    if (begin < to) yield { words: this.#records.words, starts: this.#starts, timesMs, begin, end: to }
+    const { words } = this.#records
+    for (let at = begin; at < to; at += this.runMax) {
+      yield { words, starts: this.#starts, timesMs, begin: at, end: Math.min(to, at + this.runMax) }
+    }
   }
 
   settle(): void {
@@ -210,12 +215,11 @@ describe('a session', () => {
   it('leaves a slow reader out, and tells the gap once it has caught up', () => {
     const { client, hub, frames, partition, session: s } = session()
     client.unread = 101
-    partition.happens()
-    hub.news()
-    expect(frames()).toEqual([])
-    partition.happens()
-    hub.news()
-    expect(frames()).toEqual([])
+    for (let i = 0; i < 2; i++) {
+      partition.happens()
+      hub.news()
+      expect(frames()).toEqual([])
+    }
     s.tick()
     expect(s.dropped).toBe(2)
     client.unread = 50
@@ -224,6 +228,30 @@ describe('a session', () => {
     hub.news()
     expect(numbers(frames())).toEqual([{ from: 1, to: 2 }, 3])
     expect(client.closed).toEqual([])
+  })
+
+  it('gives a reader the rest of too long a turn as it reads: nothing is left out', () => {
+    const { client, hub, frames, partition, session: s } = session()
+    partition.runMax = 3
+    for (let i = 0; i < 7; i++) partition.happens()
+    hub.news()
+    expect(numbers(frames())).toEqual([1, 2, 3])
+    s.tick()
+    expect(numbers(frames())).toEqual([4, 5, 6])
+    s.tick()
+    expect([numbers(frames()), s.dropped]).toEqual([[7], 0])
+    expect(client.closed).toEqual([])
+  })
+
+  it('tells what the ring lost while a reader was at it', () => {
+    const { hub, frames, partition, session: s } = session()
+    partition.runMax = 3
+    for (let i = 0; i < 7; i++) partition.happens()
+    hub.news()
+    expect(numbers(frames())).toEqual([1, 2, 3])
+    partition.firstN = 6
+    s.tick()
+    expect(numbers(frames())).toEqual([{ from: 4, to: 5 }, 6, 7])
   })
 
   it('still answers a slow reader: an answer is never left out', () => {

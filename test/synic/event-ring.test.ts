@@ -208,5 +208,19 @@ describe('doorbells', () =>
         sees(RING + 4, u32s(9, 0)),
       ],
     ],
+    [
+      'another driver that switches SIRBP on again finds the rings at their beginning',
+      ROOT,
+      [
+        ...ringing,
+        bell(),
+        ring(notified),
+        write('SIRBP', 0x3000),
+        stores(RING + 4, '00000000'),
+        write('SIRBP', 0x3001),
+        ring(notified),
+        sees(RING + 4, u32s(9, 0)),
+      ],
+    ],
     ['SIRBP disabled takes no notice', ROOT, [...IDENTIFIED, hypercall(0x8b + FAST, 5, status(0))]],
   ]))

@@ -295,7 +295,17 @@ describe('the nested file', () =>
   ]))
 
 const violation = (msr: string, register: string) => ({
-  violations: [{ invariant: 'disabled_write', severity: 'error', vcpu: 0, msr, register }],
+  violations: [
+    {
+      invariant: 'disabled_write',
+      rule: 'disabled_write',
+      severity: 'error',
+      vcpu: 0,
+      msr,
+      register,
+      text: `${register} is torn down while SCONTROL is clear`,
+    },
+  ],
 })
 const MASKING = write('SINT2', 0x10000)
 const faulting = { ...L1VH, options: { disabled_write: 'fault' } } as const

@@ -1,7 +1,9 @@
 /** Every operation of the service, in the order of openapi.yaml. */
 import type { Operation } from '../operation.js'
+import * as audit from './audit.js'
 import * as devices from './devices.js'
 import * as partitions from './partitions.js'
+import * as scenarios from './scenarios.js'
 import * as service from './service.js'
 import * as vcpus from './vcpus.js'
 
@@ -17,6 +19,11 @@ function inOrder(a: Operation, b: Operation): number {
   return METHODS.indexOf(a.method) - METHODS.indexOf(b.method)
 }
 
-export const OPERATIONS: readonly Operation[] = [partitions, vcpus, devices, service].flatMap((part) =>
-  Object.values<object | string | number>(part).filter(isOperation).sort(inOrder),
-)
+export const OPERATIONS: readonly Operation[] = [
+  partitions,
+  vcpus,
+  devices,
+  audit,
+  scenarios,
+  service,
+].flatMap((part) => Object.values<object | string | number>(part).filter(isOperation).sort(inOrder))

@@ -1,0 +1,123 @@
+// Ops over a stream against a plain `ws` server that answers each message with as many bytes.
+import type { Row } from '../measure.js'
+import {
+  ANSWERS_ONLY,
+  type Batch,
+  BIN_PROTOCOL,
+  batchOf,
+  JSON_PROTOCOL,
+  messageCycles,
+  PROTOCOLS,
+  shortName,
+  sintWrites,
+} from './frames.js'
+import type { ProtocolName } from './peer.js'
+import { Pumps, type Rate } from './pump.js'
+import {
+  type Goal,
+  inTurn,
+  medianAtLeast,
+  type Pairs,
+  pairRows,
+  perCpuSecond,
+  percentile,
+  perSecond,
+  ratioAtLeast,
+} from './rows.js'
+import { type Server, withServers } from './server.js'
+
+const ROUNDS = 5
+const ROUND_MS = 400
+const LABELS = { subject: 'synicd', baseline: 'plain ws' }
+const rate = (of: Rate) => of.perSecond / 1e3
+const cpuRate = (of: Rate) => of.perCpuSecond / 1e3
+
+interface Shape {
+  readonly clients: number
+  readonly window: number
+}
+
+const ALONE: Shape = { clients: 1, window: 1 }
+const CROWD: Shape = { clients: 8, window: 64 }
+const BATCHES: Shape = { clients: 4, window: 4 }
+
+async function measure(
+  servers: readonly Server[],
+  batch: Batch,
+  { clients, window }: Shape,
+  things: number,
+): Promise<Pairs<Rate>> {
+  const [subject, baseline] = servers
+  const answer = `/answer?bytes=${batch.answerBytes}`
+  const pumps = await Pumps.connect(subject, ANSWERS_ONLY, clients, batch, window)
+  const plain = await Pumps.connect(baseline, answer, clients, batch, window)
+  const pairs = await inTurn(
+    ROUNDS,
+    () => pumps.run(ROUND_MS, things),
+    () => plain.run(ROUND_MS, things),
+  )
+  pumps.end()
+  plain.end()
+  return pairs
+}
+
+async function roundTrips(servers: readonly Server[], protocol: ProtocolName): Promise<Row[]> {
+  const batch = await batchOf(servers[0], protocol, sintWrites(1))
+  const pairs = await measure(servers, batch, ALONE, 1)
+  const what = `${shortName(protocol)}, one op at a time`
+  const micros = (p: number) => (of: Rate) => percentile(of.roundTrips, p) * 1e3
+  return [
+    ...pairRows(pairs, rate, { ...LABELS, what, unit: perSecond }, ratioAtLeast(0.95)),
+    ...pairRows(pairs, micros(0.5), { ...LABELS, what: `${what}, p50`, unit: 'us' }),
+    ...pairRows(pairs, micros(0.99), { ...LABELS, what: `${what}, p99`, unit: 'us' }),
+  ]
+}
+
+async function inFlight(servers: readonly Server[], protocol: ProtocolName): Promise<Row[]> {
+  const batch = await batchOf(servers[0], protocol, sintWrites(1))
+  const pairs = await measure(servers, batch, CROWD, 1)
+  const what = `${shortName(protocol)}, 8 clients x 64 single ops`
+  const goal = protocol === BIN_PROTOCOL ? ratioAtLeast(6) : undefined
+  return [
+    ...pairRows(pairs, rate, { ...LABELS, what, unit: perSecond }, goal),
+    ...pairRows(pairs, cpuRate, { ...LABELS, what, unit: perCpuSecond }),
+  ]
+}
+
+type WireOps = ReturnType<typeof sintWrites>
+
+async function batches(
+  servers: readonly Server[],
+  protocol: ProtocolName,
+  ops: WireOps,
+  mix: string,
+  goal?: Goal,
+): Promise<Row[]> {
+  const batch = await batchOf(servers[0], protocol, ops)
+  const pairs = await measure(servers, batch, BATCHES, ops.length)
+  const what = `${shortName(protocol)}, batches of ${ops.length} ${mix}`
+  return [
+    ...pairRows(pairs, rate, { ...LABELS, what, unit: perSecond }),
+    ...pairRows(pairs, cpuRate, { ...LABELS, what, unit: perCpuSecond }, goal),
+  ]
+}
+
+const GOALS: Readonly<Record<string, Goal>> = {
+  [BIN_PROTOCOL]: medianAtLeast(8000, '8,000'),
+  [JSON_PROTOCOL]: medianAtLeast(800, '800'),
+}
+
+export function opRows(): Promise<Row[]> {
+  return withServers(async (...servers) => {
+    const rows: Row[] = []
+    for (const protocol of PROTOCOLS) {
+      rows.push(...(await roundTrips(servers, protocol)), ...(await inFlight(servers, protocol)))
+      for (const count of [16, 256]) {
+        rows.push(...(await batches(servers, protocol, sintWrites(count), 'SINT writes')))
+      }
+      rows.push(...(await batches(servers, protocol, sintWrites(1024), 'SINT writes', GOALS[protocol])))
+      rows.push(...(await batches(servers, protocol, messageCycles(256), 'ops of message cycles')))
+    }
+    return rows
+  })
+}

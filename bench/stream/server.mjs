@@ -1,0 +1,72 @@
+// One server in a process of its own, in plain JavaScript: `synicd` as it is built, or bare `ws`.
+import { WebSocketServer } from 'ws'
+
+const HOST = '127.0.0.1'
+const VCPUS = 4
+
+/** Each vCPU has SINT2 open and a message page. */
+function enlighten(vcpu) {
+  const write = (msr, value) => ({ op: 'msr.write', vcpu, msr, value })
+  return [write('SIMP', 0x10_0001 + vcpu * 0x2000), write('SINT2', 0xf3), write('SCONTROL', 1)]
+}
+
+async function synicd() {
+  const [{ buildApp }, { Service }, { Health }, { createMetrics }] = await Promise.all([
+    import('../../dist/src/app.js'),
+    import('../../dist/src/engine/service.js'),
+    import('../../dist/src/telemetry/health.js'),
+    import('../../dist/src/telemetry/metrics.js'),
+  ])
+  const service = new Service()
+  const host = service.create({ id: 'bench', profile: 'kvm-synic2', vcpus: VCPUS })
+  host.applyBatch(Array.from({ length: VCPUS }, (_, vcpu) => enlighten(vcpu)).flat())
+  const health = new Health()
+  health.start()
+  const app = await buildApp({ service, metrics: createMetrics(service), health })
+  await app.listen({ host: HOST, port: 0 })
+  return app.server.address().port
+}
+
+/**
+ * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=` asks for with each of
+ * its messages. One `send` for each message and socket, as anybody would write it.
+ */
+async function plain() {
+  const listeners = new Map()
+  const server = new WebSocketServer({ host: HOST, port: 0, perMessageDeflate: false })
+  server.on('connection', (socket, request) => {
+    const { pathname, searchParams } = new URL(request.url, 'ws://bench')
+    const bytes = Buffer.alloc(Number(searchParams.get('bytes')), 'x')
+    const times = Number(searchParams.get('times'))
+    const options = { binary: socket.protocol.endsWith('.bin') }
+    socket.send('hello')
+    if (pathname === '/answer') socket.on('message', () => socket.send(bytes, options))
+    if (pathname === '/listen') {
+      listeners.set(socket, options)
+      socket.on('close', () => listeners.delete(socket))
+    }
+    if (pathname === '/tell') {
+      socket.on('message', () => {
+        for (let i = 0; i < times; i++) for (const [each, kind] of listeners) each.send(bytes, kind)
+      })
+    }
+  })
+  await new Promise((resolve) => server.on('listening', resolve))
+  return server.address().port
+}
+
+const questions = {
+  cpu() {
+    const { user, system } = process.cpuUsage()
+    return user + system
+  },
+  rss() {
+    globalThis.gc()
+    globalThis.gc()
+    return process.memoryUsage().rss
+  },
+}
+
+process.on('message', (question) => process.send(questions[question]()))
+process.on('disconnect', () => process.exit(0))
+process.send(await (process.argv[2] === 'synicd' ? synicd() : plain()))

@@ -1,0 +1,241 @@
+// Writes docs/zoo.md, docs/invariants.md and what docs/kexec.md prints: `npm run zoo`.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { Expectation, ScenarioDocument } from '../src/api/scenario.js'
+import type { Rule } from '../src/audit/rule.js'
+import { RULES } from '../src/audit/rules.js'
+import { scenarioLibrary } from '../src/scenario/library.js'
+import { headText, reportText } from '../src/scenario/report-text.js'
+import { runScenario, type ScenarioRun } from '../src/scenario/run.js'
+import * as effects from '../src/synic/effects.js'
+import { OP_NAMES } from '../src/synic/op.js'
+
+/** What each entry of the zoo of known bugs breaks, in its own words and order. */
+export const ZOO_INVARIANTS: Readonly<Record<string, string>> = {
+  'BZ-01': 'I1 I2 I3 I6 I7',
+  'BZ-02': 'I4',
+  'BZ-03': 'I9',
+  'BZ-04': 'I4 I9',
+  'BZ-05': 'I6 I7',
+  'BZ-06': 'I1 I3 I4 I7',
+  'BZ-07': 'I4 I9',
+  'BZ-08': 'I3 I4',
+  'BZ-09': 'I2',
+  'BZ-10': 'I2',
+  'BZ-11': 'I6',
+  'BZ-12': 'I6 I8',
+  'BZ-13': 'I3',
+  'BZ-14': 'I10 I23',
+  'BZ-15': 'I7 I9',
+  'BZ-16': 'I19 I20',
+  'BZ-17': 'I6',
+  'BZ-18': 'I7',
+  'BZ-19': 'I7',
+  'BZ-20': 'I7',
+  'BZ-21': 'I7 I19',
+  'BZ-22': 'I5 I6 I21',
+  'BZ-23': 'I6',
+  'BZ-24': 'I9 I11',
+  'BZ-25': 'I6 I24',
+  'BZ-26': 'I10 I24',
+  'BZ-27': 'I6 I9 I15 I24',
+  'BZ-28': 'I5 I9 I20',
+  'BZ-29': 'I10 I21',
+  'BZ-30': 'I15 I20',
+  'BZ-31': 'I16',
+  'BZ-32': 'I15 I16',
+  'BZ-33': 'I16 I20',
+  'BZ-34': 'I24',
+  'BZ-35': 'I7 I15',
+  'BZ-36': 'I22',
+  'BZ-37': 'I9 I21 I24',
+  'BZ-38': 'I12',
+  'BZ-39': 'I11 I12',
+  'BZ-40': 'I11',
+  'BZ-41': 'I14',
+  'BZ-42': 'I24',
+  'BZ-43': 'I24',
+  'BZ-44': 'I24',
+  'BZ-45': 'I18',
+  'BZ-46': 'I17 I18',
+  'BZ-47': 'I14 I18',
+  'BZ-48': 'I18',
+  'BZ-49': 'I5 I24',
+  'BZ-50': 'I19 I24',
+  'BZ-51': 'I16',
+  'BZ-52': 'I7 I10 I11 I14 I15',
+  'BZ-53': 'I13 I24',
+  'BZ-54': 'I7',
+  'BZ-55': 'clean',
+}
+
+const README = new URL('../scenarios/README.md', import.meta.url)
+
+/** Entries without a scenario, what they are about and why: the list in scenarios/README.md. */
+export function untold(): Map<string, readonly [title: string, reason: string]> {
+  const text = readFileSync(README, 'utf8').replace(/\n {2}/g, ' ')
+  const entries = text.matchAll(/^- (BZ-\d\d) \((.*?)\): (.*)/gm)
+  return new Map([...entries].map(([, entry, title, reason]) => [entry, [title, reason]]))
+}
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |\n`).join('')
+
+const inOrder = (names: Iterable<string>): string[] =>
+  [...new Set(names)].sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+
+function expectedBy(expect: Expectation | undefined): string[] {
+  if (expect === undefined || expect === 'clean') return []
+  const patterns = expect.violations ?? []
+  return patterns.map(({ invariant, rule }) => invariant ?? rule ?? 'any')
+}
+
+/** Invariants that a scenario's runs broke; in brackets those that were only noted. */
+function reportedBy(runs: readonly ScenarioRun[]): string[] {
+  const all = runs.flatMap(({ report }) => report.violations)
+  const errors = all.filter(({ severity }) => severity === 'error').map(({ invariant }) => invariant)
+  const notes = all.map(({ invariant }) => invariant).filter((name) => !errors.includes(name))
+  return [...inOrder(errors), ...inOrder(notes).map((name) => `(${name})`)]
+}
+
+/** `faulty, fixed`, or how many variants there are of what. */
+function formOf({ variants = {} }: ScenarioDocument): string {
+  const names = Object.keys(variants)
+  const known = ['faulty', 'fixed'].filter((name) => names.includes(name))
+  const others = names.length - known.length
+  const rest = others === 0 ? [] : [`${others} ${known.length === 0 ? 'forms' : 'more'}`]
+  return names.length === 0 ? 'one' : [...known, ...rest].join(', ')
+}
+
+function rowOf(entry: string, document: ScenarioDocument): string[] {
+  const runs = runScenario(document)
+  const { scenario, expect, variants = {} } = document
+  const expected = [expect, ...Object.values(variants).map((each) => each.expect)].flatMap(expectedBy)
+  const isFine = runs.every(({ report }) => report.verdict === 'as_expected')
+  return [
+    entry,
+    `[${scenario}](../scenarios/${scenario}.yaml)`,
+    formOf(document),
+    ZOO_INVARIANTS[entry],
+    inOrder(expected).join(' ') || 'clean',
+    reportedBy(runs).join(' ') || 'nothing',
+    isFine ? 'yes' : '**no**',
+  ]
+}
+
+/** docs/zoo.md. */
+export function zooPage(): string {
+  const documents = [...scenarioLibrary().values()]
+  const told = Object.keys(ZOO_INVARIANTS).flatMap((entry) =>
+    documents.filter(({ zoo = [] }) => zoo.includes(entry)).map((document) => rowOf(entry, document)),
+  )
+  const head = ['entry', 'scenario', 'forms', 'the zoo names', 'expected', 'reported', 'as expected']
+  return `# The zoo
+
+Known bugs around the SynIC in Linux, KVM, QEMU, OpenVMM, Xen, Cloud Hypervisor and iPXE, and the scenarios
+that tell them. This page is generated: \`npm run zoo\`.
+
+A faulty form breaks what its row expects; a fixed form reports no error. An entry that expects \`clean\` is a
+bug of an implementation that this machine does not share: its scenario holds the machine to the right
+behaviour, and the invariants that the zoo names are judged in it. Reported in brackets: told as a note,
+because documented software or a documented machine behaves so.
+
+Interleavings are not explored here: where an entry has one, its forms are the order that goes wrong and one
+that does not. I19 is no rule: the library's test runs each story with a snapshot in it once more without, and
+compares all answers.
+
+${table(head, told)}
+## Without a scenario
+
+${table(
+  ['entry', 'about', 'the zoo names', 'why'],
+  [...untold()].map(([entry, [title, reason]]) => [entry, title, ZOO_INVARIANTS[entry], reason]),
+)}`
+}
+
+const EFFECT_NAMES = new Map(
+  Object.entries(effects)
+    .filter(([name, value]) => /^EFFECT_[A-Z_]+$/.test(name) && typeof value === 'number')
+    .map(([name, value]) => [value as number, name.slice('EFFECT_'.length).toLowerCase()]),
+)
+
+function watches({ ops, registers, effects: kinds = [], deep = false }: Rule): string {
+  const parts = [
+    ['ops', ops.map((code) => `\`${OP_NAMES[code]}\``)],
+    ['writes of', registers.map((name) => (name === 'other' ? 'other registers' : name))],
+    ['effects', kinds.map((kind) => EFFECT_NAMES.get(kind) ?? `${kind}`)],
+    [deep ? 'whole states, where cost does not matter' : '', deep ? [''] : []],
+  ] as const
+  const told = parts.filter(([, names]) => names.length > 0)
+  const texts = told.map(([what, names]) => `${what} ${names.join(', ')}`.trim())
+  return texts.length === 0 ? 'what is left in the end' : texts.join('; ')
+}
+
+/** What an invariant is about; a rule of none of them is named itself. */
+const TITLES: Readonly<Record<string, string>> = {
+  I1: 'no write under a foreign disable',
+  I2: 'written only by its owner',
+  I3: 'release in the reverse order of use',
+  I4: 'nothing armed points at freed memory',
+  I5: 'reset equals creation',
+  I6: 'every message meets exactly one fate',
+  I7: 'a waiting message has someone who will come back for it',
+  I8: 'type says who may write the slot',
+  I9: 'pages are enabled, mapped and their own',
+  I10: 'event flags',
+  I11: 'the interrupt gate',
+  I12: 'end of interrupt',
+  I13: 'EOM and EOI act on the vCPU that writes them',
+  I14: 'a wake is not lost',
+  I15: 'the timer contract',
+  I16: 'progress',
+  I17: 'routes and acknowledgements agree',
+  I18: 'resample pairs',
+  I19: 'a snapshot is complete',
+  I20: "the host's writes have no guest side effects",
+  I21: 'paused means still',
+  I22: 'time first',
+  I23: 'offline is out of reach',
+  I24: 'every input has a defined answer',
+}
+
+/** docs/invariants.md. */
+export function invariantsPage(): string {
+  const rows = inOrder(RULES.map(({ invariant }) => invariant)).flatMap((invariant) =>
+    RULES.filter((each) => each.invariant === invariant).map((rule) => [
+      invariant === rule.rule ? '' : `${invariant}, ${TITLES[invariant]}`,
+      `\`${rule.rule}\``,
+      rule.holds,
+      watches(rule),
+    ]),
+  )
+  return `# Invariants
+
+What the auditor holds a partition to, rule by rule. This page is generated: \`npm run zoo\`.
+
+A rule knows ops, results, state and claims, and no driver, scenario or bug. A finding is an error, or a note
+where documented software or a documented machine behaves so. Whatever a rule watches, it may also judge what
+is left when nothing is still to come. I19, that a snapshot is complete, compares two partitions and is asked
+for by tests and harnesses (\`src/audit/rules/snapshot-complete.ts\`).
+
+${table(['invariant', 'rule', 'what holds', 'watches'], rows)}`
+}
+
+const KEXEC = new URL('../docs/kexec.md', import.meta.url)
+const PRINTED = /(`synicd scenario run (\S+) --driver mshv=(\S+)` prints:\n\n```text\n)[^`]*(?=```)/g
+
+/** docs/kexec.md, which is written by hand, with what the commands in it print. */
+export function kexecPage(): string {
+  return readFileSync(KEXEC, 'utf8').replace(PRINTED, (_, command: string, name: string, mshv: string) => {
+    const document = scenarioLibrary().get(name)
+    if (document === undefined) throw new Error(`docs/kexec.md runs ${name}, which is no scenario`)
+    const reports = runScenario(document, { mshv }).map(({ report }) => reportText(report))
+    return `${command}${headText(document)}\n${reports.join('\n')}`
+  })
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync(new URL('../docs/zoo.md', import.meta.url), zooPage())
+  writeFileSync(new URL('../docs/invariants.md', import.meta.url), invariantsPage())
+  writeFileSync(KEXEC, kexecPage())
+}

@@ -1,0 +1,85 @@
+/** Operations on scenarios: the library, runs of it or of one's own, what came of them. */
+import type { Operation, Reply } from '../operation.js'
+import * as s from '../scenario.js'
+import { NDJSON_TYPE } from './partitions.js'
+
+const accepted = {
+  description: 'The run has begun.',
+  schema: s.Run,
+  headers: { location: 'Its path.' },
+} as const satisfies Reply
+
+export const listScenarios = {
+  id: 'listScenarios',
+  method: 'GET',
+  path: '/v1/scenarios',
+  tag: 'scenarios',
+  summary: 'The library of scenarios',
+  replies: { 200: { description: 'All of them, by name.', schema: s.ScenarioList } },
+  problems: [],
+  plane: 'control',
+} as const satisfies Operation
+
+export const getScenario = {
+  id: 'getScenario',
+  method: 'GET',
+  path: '/v1/scenarios/{name}',
+  tag: 'scenarios',
+  summary: 'One scenario, as a document',
+  params: s.ScenarioPath,
+  replies: { 200: { description: 'The document.', schema: s.ScenarioDocument } },
+  problems: ['scenario-not-found'],
+  plane: 'control',
+} as const satisfies Operation
+
+export const startRun = {
+  id: 'startRun',
+  method: 'POST',
+  path: '/v1/scenarios/{name}/runs',
+  tag: 'scenarios',
+  summary: 'Run a scenario of the library',
+  description: 'Answers at once; `GET` on its `Location` tells how far it is, and what came of it.',
+  params: s.ScenarioPath,
+  body: { schema: s.RunRequest, required: false },
+  replies: { 202: accepted },
+  problems: ['scenario-not-found', 'limit-runs'],
+  plane: 'control',
+} as const satisfies Operation
+
+export const startOwnRun = {
+  id: 'startOwnRun',
+  method: 'POST',
+  path: '/v1/runs',
+  tag: 'scenarios',
+  summary: "Run a scenario of one's own",
+  description: 'The document is that of `docs/scenarios.md`, as JSON. The server does not keep it.',
+  body: { schema: s.OwnRunRequest, required: true },
+  replies: { 202: accepted },
+  problems: ['invalid-scenario', 'limit-runs'],
+  plane: 'control',
+} as const satisfies Operation
+
+export const getRun = {
+  id: 'getRun',
+  method: 'GET',
+  path: '/v1/runs/{rid}',
+  tag: 'scenarios',
+  summary: 'How far a run is, and what came of it',
+  params: s.RunPath,
+  replies: { 200: { description: 'The run, with a report for each variant that is done.', schema: s.Run } },
+  problems: ['run-not-found'],
+  plane: 'control',
+} as const satisfies Operation
+
+export const getRunTrace = {
+  id: 'getRunTrace',
+  method: 'GET',
+  path: '/v1/runs/{rid}/trace',
+  tag: 'scenarios',
+  summary: 'The ops of a variant that is done: a trace file that `synicd replay` takes',
+  params: s.RunPath,
+  query: s.RunTraceQuery,
+  replies: { 200: { description: 'The trace.', schema: s.TraceText, type: NDJSON_TYPE } },
+  problems: ['run-not-found'],
+  plane: 'control',
+} as const satisfies Operation

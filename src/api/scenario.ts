@@ -1,0 +1,189 @@
+/** Scenarios on the wire: the document, a run of it, what came of that. docs/scenarios.md explains them. */
+import { z } from 'zod'
+import { VCPUS_MAX } from '../hv/limits.js'
+import { PROFILE_NAMES } from '../synic/profile.js'
+import { Op } from './op.js'
+import { KINDS, OptionsIn } from './partition.js'
+import { Violation } from './violation.js'
+import { Name, U64In, U64Out } from './wire.js'
+
+const STEPS_MAX = 10_000
+const VARIANTS_MAX = 100
+const TEXT_MAX = 10_000
+
+/** A line in short form; its words are checked when it is read. */
+const ShortStep = z.string().max(1000)
+
+const PARAM_RULE = 'a text, a number, true, false, null, or a list of numbers'
+export const Param = z.union(
+  [z.string().max(TEXT_MAX), z.number(), z.boolean(), z.null(), z.array(z.number())],
+  {
+    error: PARAM_RULE,
+  },
+)
+const Params = z.record(z.string().regex(/^\w{1,64}$/), Param)
+export type ParamValues = z.infer<typeof Params>
+
+/** What a driver does: one of its procedures, on the vCPUs of the partition unless said otherwise. */
+export const RunStep = z.strictObject({
+  run: z.string().max(100).meta({ description: 'A procedure: `synicd scenario procedures` lists them.' }),
+  with: Params.optional(),
+  kernel: Name.optional().meta({ description: 'Which kernel runs it; one for all unless given.' }),
+  gives: z.int().optional().meta({ description: 'What it must return; no error unless given.' }),
+})
+export type RunStep = z.infer<typeof RunStep>
+
+const Step = z.union([ShortStep, RunStep, Op], { error: 'a line, a procedure ({ run: ... }) or an op' })
+export type ScenarioStep = z.infer<typeof Step>
+
+/** Part of a violation; what is named must be so. */
+const ViolationPattern = z.strictObject({
+  invariant: z.string().optional(),
+  rule: z.string().optional(),
+  severity: z.enum(['error', 'note']).optional(),
+  vcpu: z.int().optional(),
+  register: z.string().optional(),
+  actor: z.string().optional(),
+  other: z.string().optional(),
+  times: z.int().min(1).optional().meta({ description: 'How often; at least once unless given.' }),
+})
+export type ViolationPattern = z.infer<typeof ViolationPattern>
+
+const Expectation = z.union(
+  [
+    z.literal('clean'),
+    z.strictObject({
+      violations: z.array(ViolationPattern).optional().meta({
+        description: 'Each of these is reported, and no other error.',
+      }),
+      faults: z.int().min(0).optional().meta({ description: 'Steps that end in #GP.' }),
+      registers: z.record(z.string(), U64In).optional().meta({
+        description: 'What registers hold in the end: `v0.SINT2: 0x100f3`.',
+      }),
+    }),
+  ],
+  { error: 'clean, or what is reported: violations, faults, registers' },
+)
+export type Expectation = z.infer<typeof Expectation>
+
+const PartitionPart = z.strictObject({
+  kind: z.enum(KINDS).optional(),
+  profile: z.enum(PROFILE_NAMES).optional(),
+  vcpus: z.int().min(0).max(VCPUS_MAX).optional(),
+  gpa_limit: U64In.optional(),
+  options: OptionsIn.optional(),
+})
+
+const Steps = z.array(Step).max(STEPS_MAX)
+
+/** One way the story goes: other parameters, other steps or another machine, and what comes of it. */
+const Variant = z.strictObject({
+  about: z.string().max(TEXT_MAX).optional(),
+  with: Params.optional(),
+  partition: PartitionPart.optional(),
+  steps: Steps.optional(),
+  expect: Expectation,
+})
+
+export const ScenarioDocument = z
+  .strictObject({
+    scenario: Name.meta({ description: 'Its name.' }),
+    title: z.string().max(TEXT_MAX),
+    source: z.string().max(TEXT_MAX).meta({ description: 'Where the story comes from.' }),
+    about: z.string().max(TEXT_MAX).optional(),
+    zoo: z
+      .array(z.string().regex(/^BZ-\d\d$/))
+      .optional()
+      .meta({ description: 'Known bugs it tells.' }),
+    partition: PartitionPart.optional(),
+    with: Params.optional().meta({ description: 'Parameters and their values: `$name` in steps.' }),
+    steps: Steps.optional(),
+    variants: z
+      .record(Name, Variant)
+      .refine((variants) => Object.keys(variants).length <= VARIANTS_MAX, {
+        error: `at most ${VARIANTS_MAX} variants`,
+      })
+      .optional(),
+    expect: Expectation.optional(),
+  })
+  .meta({ id: 'ScenarioDocument' })
+export type ScenarioDocument = z.infer<typeof ScenarioDocument>
+
+const ScenarioSummary = z
+  .object({
+    name: Name,
+    title: z.string(),
+    source: z.string(),
+    zoo: z.array(z.string()),
+    variants: z.array(z.string()),
+    with: Params,
+  })
+  .meta({ id: 'ScenarioSummary' })
+export const ScenarioList = z.object({ items: z.array(ScenarioSummary) }).meta({ id: 'ScenarioList' })
+
+/** A violation, and the op it was found at; none where liveness was judged. */
+const ScenarioViolation = Violation.extend({ op: z.string().optional() })
+
+const ScenarioFault = z.object({
+  seq: z.int().min(1),
+  op: z.string(),
+  vcpu: z.int().min(0).optional(),
+  register: z.string().optional(),
+  value: U64Out.optional().meta({ description: 'What was to be written.' }),
+  actor: z.string().optional(),
+})
+
+export const ScenarioReport = z
+  .object({
+    scenario: Name,
+    variant: z.string().meta({ description: 'Empty where the scenario has none.' }),
+    params: Params,
+    verdict: z.enum(['as_expected', 'not_as_expected', 'unjudged']).meta({
+      description: 'unjudged: the scenario says nothing of these parameters.',
+    }),
+    missing: z.array(z.string()).meta({ description: 'What was to come and did not.' }),
+    unexpected: z.array(z.string()).meta({ description: 'What came and was not to.' }),
+    ops: z.int().min(0),
+    faults: z.int().min(0).meta({ description: 'Ops that ended in #GP.' }),
+    faulted: z.array(ScenarioFault).meta({ description: 'Which ops those are: the first of them.' }),
+    violations: z.array(ScenarioViolation),
+  })
+  .meta({ id: 'ScenarioReport' })
+export type ScenarioFault = z.infer<typeof ScenarioFault>
+export type ScenarioViolation = z.infer<typeof ScenarioViolation>
+export type ScenarioReport = z.infer<typeof ScenarioReport>
+
+export const RunRequest = z.strictObject({ with: Params.optional() }).meta({
+  id: 'RunRequest',
+  description: 'Without parameters every variant is run.',
+  examples: [{ with: { mshv: 'v4' } }],
+})
+export const OwnRunRequest = z
+  .strictObject({ document: ScenarioDocument, with: Params.optional() })
+  .meta({ id: 'OwnRunRequest' })
+export type OwnRunRequest = z.infer<typeof OwnRunRequest>
+
+export const Run = z
+  .object({
+    id: Name,
+    scenario: Name,
+    state: z.enum(['running', 'done', 'failed']),
+    progress: z.object({
+      done: z.int().min(0).meta({ description: 'Variants that are done.' }),
+      of: z.int().min(1),
+      ops: z.int().min(0).meta({ description: 'Ops so far, of all variants.' }),
+    }),
+    reports: z.array(ScenarioReport),
+    error: z.string().optional().meta({ description: 'Why it failed.' }),
+  })
+  .meta({ id: 'Run' })
+export type Run = z.infer<typeof Run>
+
+export const ScenarioPath = z.strictObject({
+  name: z.string().meta({ description: 'Of the library.', examples: ['kexec-l1vh'] }),
+})
+export const RunPath = z.strictObject({ rid: z.string().meta({ description: 'Run.', examples: ['r1'] }) })
+export const TraceText = z.string()
+export const RunTraceQuery = z.strictObject({
+  variant: z.string().max(64).optional().meta({ description: 'Which; may be left out where there is one.' }),
+})

@@ -1,0 +1,84 @@
+/**
+ * Who owns which register of which vCPU: what drivers say when they attach, and for drivers that say nothing
+ * the table of their partition kind. The key of a claim is a vCPU and an MSR, and the nested registers have
+ * numbers of their own: a claim on one SynIC says nothing about the other.
+ */
+import type { PartitionKind } from '../hv/cpuid.js'
+import * as msrs from '../hv/msrs.js'
+import { SINT_DOORBELL, SINT_INTERCEPT, SINT_VMBUS } from '../hv/registers.js'
+import type { Machine } from '../synic/machine.js'
+import type { NameTable } from '../synic/names.js'
+
+const NESTED = msrs.NESTED_MSR_OFFSET
+const { HV_X64_MSR_SCONTROL, HV_X64_MSR_SIEFP, HV_X64_MSR_SIMP, HV_X64_MSR_SINT0, HV_X64_MSR_SIRBP } = msrs
+const PAGES = [HV_X64_MSR_SCONTROL, HV_X64_MSR_SIMP, HV_X64_MSR_SIEFP]
+const INTERCEPTS = HV_X64_MSR_SINT0 + SINT_INTERCEPT
+const DOORBELLS = HV_X64_MSR_SINT0 + SINT_DOORBELL
+const CHANNELS = HV_X64_MSR_SINT0 + SINT_VMBUS
+const PARENTS = [INTERCEPTS, DOORBELLS, HV_X64_MSR_SIRBP]
+
+/** MSRs of the SynIC and its nested twin differ within their low sixteen bits. */
+const MSR_SPAN = 0x1_0000
+
+/** Roles of the two Linux drivers that share a SynIC, by the names they usually go by. */
+const CONVENTION: Readonly<Record<PartitionKind, Readonly<Record<string, readonly number[]>>>> = {
+  guest: { vmbus: [...PAGES, CHANNELS] },
+  root: { mshv: [...PAGES, ...PARENTS] },
+  nested_root: { vmbus: [...PAGES, CHANNELS].map((msr) => msr + NESTED), mshv: PARENTS },
+  l1vh: { vmbus: [...PAGES, CHANNELS], mshv: PARENTS },
+}
+
+export class Claims {
+  readonly #byMsr = new Map<number, string>()
+  /** Owners worked out, by vCPU and register. */
+  readonly #owners = new Map<number, number>()
+  #names = 0
+
+  constructor(
+    private readonly m: Machine,
+    private readonly names: NameTable,
+  ) {
+    for (const [actor, owned] of Object.entries(CONVENTION[m.config.kind])) {
+      for (const msr of owned) this.#byMsr.set(msr, actor)
+    }
+  }
+
+  /** An actor came or went: what was worked out so far may be otherwise now. */
+  changed(): void {
+    this.#names = this.names.size
+    this.#owners.clear()
+  }
+
+  /**
+   * Name id of who owns the register on this vCPU: the first to claim it of those that are attached, else by
+   * the table the one whose role it is; 0: nobody.
+   */
+  owner(vcpu: number, msr: number): number {
+    // A name that was unknown when it was looked for may be known by now.
+    if (this.#names !== this.names.size) this.changed()
+    const key = vcpu * MSR_SPAN + (msr % MSR_SPAN)
+    let owner = this.#owners.get(key)
+    if (owner === undefined) {
+      owner = this.#find(vcpu, msr)
+      this.#owners.set(key, owner)
+    }
+    return owner
+  }
+
+  /** The owner, if that is somebody else than `actor`; else 0. */
+  foreignOwner(vcpu: number, msr: number, actor: number): number {
+    const owner = this.owner(vcpu, msr)
+    return owner === actor ? 0 : owner
+  }
+
+  #find(vcpu: number, msr: number): number {
+    for (const [actor, { claims }] of this.m.actors) {
+      const isClaimed = claims.some((claim) => claim.msr === msr && (claim.vcpu < 0 || claim.vcpu === vcpu))
+      if (isClaimed) return this.names.find(actor)
+    }
+    const actor = this.#byMsr.get(msr)
+    // Who attached and did not claim it has said that it is not its own.
+    if (actor === undefined || this.m.actors.has(actor)) return 0
+    return Math.max(0, this.names.find(actor))
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * When one kernel hands the machine to the next: it takes back its guest OS id (Linux hyperv_cleanup,
+ * iPXE), or the next one starts. And what was told of a register once, so that the second half does not
+ * tell it again.
+ */
+import { HV_X64_MSR_GUEST_OS_ID } from '../hv/msrs.js'
+import { EFFECT_LIFECYCLE, LIFECYCLE_CRASH } from '../synic/effects.js'
+import { GUEST_OS_ID } from '../synic/machine.js'
+import * as o from '../synic/op.js'
+import type { Desk, Severity } from './rule.js'
+
+export const NO_HANDOVER = 0
+/** GUEST_OS_ID := 0. The reference TSC page is switched off after it (hyperv_cleanup). */
+export const ID_TAKEN_BACK = 1
+export const NEXT_KERNEL = 2
+
+const CAUSE_CRASH = o.BOOT_CAUSES.indexOf('crash')
+
+export class Handover {
+  /** A kernel that crashed leaves the other CPUs as they are, and its successor knows (kdump). */
+  crashed = false
+  #hadId = false
+  /** Register to the seq of the write that was complained of. */
+  readonly #told = new Map<number, number>()
+
+  constructor(private readonly desk: Desk) {}
+
+  before(): void {
+    const { shared } = this.desk.m
+    this.#hadId = (shared[GUEST_OS_ID] | shared[GUEST_OS_ID + 1]) !== 0
+  }
+
+  /** What the op at hand is, after it. A machine reset is none: it asks nobody and clears what it clears. */
+  kind(): number {
+    const { op, m } = this.desk
+    if (op.code === o.OP_KERNEL_BOOT) {
+      const cause = op.words[op.at + o.OP_ARGS + 1]
+      this.crashed = cause === CAUSE_CRASH
+      return cause === o.BOOT_RESET ? NO_HANDOVER : NEXT_KERNEL
+    }
+    if (op.code !== o.OP_MSR_WRITE) return NO_HANDOVER
+    this.#noteCrash()
+    const takesBack = op.msr === HV_X64_MSR_GUEST_OS_ID && (op.newLo | op.newHi) === 0 && !op.byHost
+    return takesBack && m.effects.ok && (this.#hadId || op.actor !== 0) ? ID_TAKEN_BACK : NO_HANDOVER
+  }
+
+  /** A crash is a note; so is what guests do of whom nobody is named. */
+  severity(actor: number): Severity {
+    const { op } = this.desk
+    const isNamed = actor !== 0 || op.actor !== 0 || op.code !== o.OP_MSR_WRITE
+    return this.crashed || !isNamed ? 'note' : 'error'
+  }
+
+  /** Is this the first complaint about what was written to the register then? */
+  isNew(register: number, writeSeq: number): boolean {
+    if (this.#told.get(register) === writeSeq) return false
+    this.#told.set(register, writeSeq)
+    return true
+  }
+
+  /** The name of who takes over, for a sentence. */
+  successor(): string {
+    const { op } = this.desk
+    return op.code === o.OP_KERNEL_BOOT ? this.desk.nameOf(op.words[op.at + o.OP_ARGS]) : 'the next kernel'
+  }
+
+  #noteCrash(): void {
+    const { words, length } = this.desk.m.effects
+    if (length > 0 && words[0] === EFFECT_LIFECYCLE && words[1] === LIFECYCLE_CRASH) this.crashed = true
+  }
+}

@@ -1,0 +1,94 @@
+/** Who wrote the SynIC registers of each vCPU last, and who switched its pages and SynIC on and off. */
+
+/** Registers of one file that the ledger knows, by place: SCONTROL, SIEFP, SIMP, SIRBP, then SINT0 to 15. */
+export const LEDGER_SCONTROL = 0
+export const LEDGER_SIEFP = 1
+export const LEDGER_SIMP = 2
+export const LEDGER_SIRBP = 3
+export const LEDGER_SINTS = 4
+const PLACES = 20
+
+/**
+ * Per register: who wrote it last and when; who set its enable bit (unmasked the SINT) last; who cleared
+ * it.
+ */
+const COLUMNS = 6
+const ROW = PLACES * COLUMNS
+const WRITER = 0
+const WRITE_SEQ = 1
+const ENABLER = 2
+const ENABLE_SEQ = 3
+const DISABLER = 4
+const DISABLE_SEQ = 5
+
+export class Ledger {
+  /** A row for each file, two a vCPU where files are nested; made when the first is written. */
+  #rows = new Float64Array(0)
+
+  /** @param stride words from one vCPU's registers to the next in the machine's slab */
+  constructor(private readonly stride: number) {}
+
+  /** Notes a write that was accepted. `seq` 0 means never. */
+  note(file: number, place: number, actor: number, seq: number, wasOn: boolean, isOn: boolean): void {
+    const base = this.#rowOf(file)
+    if (base + ROW > this.#rows.length) this.#grow(base)
+    const row = this.#rows
+    const at = base + place * COLUMNS
+    row[at + WRITER] = actor
+    row[at + WRITE_SEQ] = seq
+    if (isOn && !wasOn) {
+      row[at + ENABLER] = actor
+      row[at + ENABLE_SEQ] = seq
+    } else if (wasOn && !isOn) {
+      row[at + DISABLER] = actor
+      row[at + DISABLE_SEQ] = seq
+    }
+  }
+
+  writer(file: number, place: number): number {
+    return this.#get(file, place, WRITER)
+  }
+
+  writeSeq(file: number, place: number): number {
+    return this.#get(file, place, WRITE_SEQ)
+  }
+
+  /** Who enabled the register, or unmasked the SINT, last; 0: nobody that was named. */
+  enabler(file: number, place: number): number {
+    return this.#get(file, place, ENABLER)
+  }
+
+  enableSeq(file: number, place: number): number {
+    return this.#get(file, place, ENABLE_SEQ)
+  }
+
+  disabler(file: number, place: number): number {
+    return this.#get(file, place, DISABLER)
+  }
+
+  disableSeq(file: number, place: number): number {
+    return this.#get(file, place, DISABLE_SEQ)
+  }
+
+  /** The file of a vCPU that was reset: nobody has written it since. */
+  forget(file: number): void {
+    const base = this.#rowOf(file)
+    this.#rows.fill(0, base, base + ROW)
+  }
+
+  #get(file: number, place: number, column: number): number {
+    const at = this.#rowOf(file) + place * COLUMNS + column
+    return at < this.#rows.length ? this.#rows[at] : 0
+  }
+
+  #rowOf(file: number): number {
+    const vcpu = Math.floor(file / this.stride)
+    return (2 * vcpu + (file === vcpu * this.stride ? 0 : 1)) * ROW
+  }
+
+  #grow(base: number): void {
+    const rows = new Float64Array(Math.max(2 * this.#rows.length, base + ROW))
+    rows.set(this.#rows)
+    this.#rows = rows
+  }
+}

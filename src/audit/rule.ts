@@ -1,0 +1,114 @@
+/**
+ * What an invariant is made of: one rule a file in `rules/`, which watches the ops of one partition. Rules
+ * know ops, results, state and claims; they know no driver, no scenario and no bug.
+ */
+import type { Machine } from '../synic/machine.js'
+import type { Claims } from './claims.js'
+import type { Ledger } from './ledger.js'
+
+/** `note`: unusual or redundant, but documented software does it. */
+export type Severity = 'error' | 'note'
+
+/** What every rule can ask and say. */
+export interface Desk {
+  /** The state: before the op in `before`, behind it in `after` and `settled`. */
+  readonly m: Machine
+  /** Who owns which register. */
+  readonly claims: Claims
+  /** Who wrote which register last, and when. */
+  readonly ledger: Ledger
+  /** The op at hand. One object is used for all ops: nothing of it may be kept. */
+  readonly op: OpView
+  /** An actor's name; '' for ops that name none. */
+  nameOf(actor: number): string
+  report(finding: Finding): void
+}
+
+/** The op being judged, as its record has it. */
+export interface OpView {
+  readonly code: number
+  readonly seq: number
+  /** vCPU id; 0 where the op has none. */
+  readonly vcpu: number
+  /** Name id of who acts; 0 if the op names nobody. */
+  readonly actor: number
+  readonly byHost: boolean
+  /** The record: arguments begin at `at + OP_ARGS`. */
+  readonly words: Int32Array
+  readonly at: number
+  /** Of `msr.write` to a SynIC or timer register of a vCPU that exists; else -1. */
+  readonly msr: number
+  /** Where in the slab the register's file (of timers: the row) begins; -1 without such a register. */
+  readonly file: number
+  /** The register's value before the write, and what is written. */
+  readonly oldLo: number
+  readonly oldHi: number
+  readonly newLo: number
+  readonly newHi: number
+}
+
+/** A rule's finding; seq, vCPU and actor are those of the op at hand unless said otherwise. */
+export interface Finding {
+  readonly severity: Severity
+  /** One sentence that a kernel developer understands, without the seq it collides with. */
+  readonly text: string
+  readonly vcpu?: number
+  /** The register it is about. */
+  readonly msr?: number
+  readonly actor?: number
+  /** The actor on the other side, and the op it collides with. */
+  readonly other?: number
+  readonly otherSeq?: number
+}
+
+/** One rule at work on one partition. */
+export interface Watcher {
+  /** Sees the op before it is applied. */
+  before?(): void
+  /** Sees the op and its effects (`desk.m.effects`). */
+  after?(): void
+  /** No strand can take a step and no host work is queued: liveness is judged here, and only here. */
+  settled?(): void
+}
+
+/** Registers by use, so that rules are only asked about those they care for. */
+export type RegisterClass = 'SCONTROL' | 'SIEFP' | 'SIMP' | 'SIRBP' | 'EOM' | 'SINT' | 'STIMER' | 'other'
+
+export interface Rule {
+  /** `I1` to `I24`, or the rule's own name where it belongs to none of them. */
+  readonly invariant: string
+  /** snake_case. */
+  readonly rule: string
+  /** What must hold, in one sentence. */
+  readonly holds: string
+  /** Ops it watches, by code; `msr.write` by register instead. */
+  readonly ops: readonly number[]
+  readonly registers: readonly RegisterClass[]
+  /** Does it watch whatever raised an interrupt, filled a slot, set a flag, ...: effects of these kinds? */
+  readonly effects?: readonly number[]
+  /** It has nothing to say of registers and effects where no actor is named. */
+  readonly needsActor?: boolean
+  /** It has nothing to say of register writes that leave the register as it was. */
+  readonly onChange?: boolean
+  /** It compares whole states: looked at only where cost does not matter. */
+  readonly deep?: boolean
+  watch(desk: Desk): Watcher
+}
+
+/** A violation as it is kept and told. */
+export interface Violation {
+  readonly invariant: string
+  readonly rule: string
+  readonly severity: Severity
+  readonly seq: number
+  /** -1: of the partition as a whole. */
+  readonly vcpu: number
+  /** -1: of no register. */
+  readonly msr: number
+  /** Names; '' where nobody was named. */
+  readonly actor: string
+  readonly other: string
+  /** The earlier op it collides with; 0: none. */
+  readonly otherSeq: number
+  readonly text: string
+}

@@ -1,0 +1,96 @@
+/**
+ * I18, resample pairs: each interrupt through a resampled GSI gives one notification after its EOI, only a
+ * binding
+ * gives any, and none is made that could never hear one (KVM kvm_irqfd_assign, irqfd_resampler_ack).
+ */
+
+import { EFFECT_IRQ } from '../../synic/effects.js'
+import { FLAG_RESAMPLE, OP_ARGS, OP_GSI_ASSERT, OP_IRQFD_BIND } from '../../synic/op.js'
+import { BOOK_EFFECTS, BOOK_OPS, type GsiBook, gsiBookOf } from '../gsi-book.js'
+import type { Desk, Rule, Watcher } from '../rule.js'
+import { isResampled, isUnacknowledged, knownReason } from '../unacknowledged.js'
+
+class ResamplePairs implements Watcher {
+  readonly #book: GsiBook
+
+  constructor(private readonly desk: Desk) {
+    this.#book = gsiBookOf(desk)
+  }
+
+  after(): void {
+    const { op } = this.desk
+    const book = this.#book
+    book.read()
+    if (op.code === OP_IRQFD_BIND) this.#bound()
+    else if (op.code === OP_GSI_ASSERT) this.#asserted()
+    // The ordinary case: everything is bound, one is told, and no edge of its own is behind it.
+    if (book.ackedCount === 1 && this.desk.m.options.implicit_irqfds && book.ackedSeq[0] === 0) return
+    for (let i = 0; i < book.ackedCount; i++) this.#notified(book.acked[i], book.ackedSeq[i], i)
+  }
+
+  settled(): void {
+    const { m } = this.desk
+    for (const [gsi, edge] of this.#book.edges) {
+      if (!isUnacknowledged(m, gsi, edge)) continue
+      const reason = knownReason(m, gsi, edge)
+      this.desk.report({
+        severity: reason === '' ? 'error' : 'note',
+        vcpu: m.vcpuId(m.rowOfFile(edge.f)),
+        other: edge.actor,
+        otherSeq: edge.seq,
+        text: `GSI ${gsi} was asserted, its interrupt ended, and nobody was told${reason && `: ${reason}`}`,
+      })
+    }
+  }
+
+  #notified(gsi: number, seq: number, i: number): void {
+    const { m } = this.desk
+    const book = this.#book
+    const isImplicit = m.qemuRoutes.size > 0
+    if (!isResampled(m, gsi) && !isImplicit)
+      this.#say('error', `GSI ${gsi} is notified, and no resampler is bound`)
+    if (i > 0 && book.acked.indexOf(gsi) < i) {
+      // Two SINTs that link to one GSI after a change of table: KVM's links are never taken back.
+      this.#say(m.profile.kvm ? 'note' : 'error', `GSI ${gsi} is notified twice for one acknowledgement`)
+    }
+    if (seq !== 0 && seq < (book.edges.get(gsi)?.bound ?? 0)) {
+      this.#say('note', `GSI ${gsi} notifies its new binding of an interrupt from before it was made`, seq)
+    }
+  }
+
+  #bound(): void {
+    const { op, m } = this.desk
+    const { irqchip } = m.options
+    const isResample = (op.words[op.at] & FLAG_RESAMPLE) !== 0
+    if (!isResample || !m.effects.ok || !m.profile.kvm || irqchip === 'full') return
+    const gsi = op.words[op.at + OP_ARGS]
+    this.#say(
+      'error',
+      `GSI ${gsi} was bound with a resampler that can never hear of an EOI (irqchip: ${irqchip})`,
+    )
+  }
+
+  /** A GSI that nothing is bound to interrupts nobody. */
+  #asserted(): void {
+    const { op, m } = this.desk
+    const gsi = op.words[op.at + OP_ARGS]
+    if (m.options.implicit_irqfds || m.irqfds.has(gsi)) return
+    if (m.effects.length > 0 && m.effects.words[0] === EFFECT_IRQ) {
+      this.#say('error', `GSI ${gsi} interrupts, and nothing is bound to it`)
+    }
+  }
+
+  #say(severity: 'error' | 'note', text: string, otherSeq = 0): void {
+    this.desk.report({ severity, otherSeq, text })
+  }
+}
+
+export const resamplePairs: Rule = {
+  invariant: 'I18',
+  rule: 'resample_pairs',
+  holds: 'Each interrupt through a resampled GSI gives one notification after its EOI, through a binding.',
+  ops: BOOK_OPS,
+  registers: [],
+  effects: BOOK_EFFECTS,
+  watch: (desk) => new ResamplePairs(desk),
+}

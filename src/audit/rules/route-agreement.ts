@@ -1,0 +1,108 @@
+/**
+ * I17, routes and acknowledgements agree: an EOI or EOM notifies a GSI that the present table routes to its
+ * SINT,
+ * and one in service when the table changed still gets its notification (KVM kvm_hv_irq_routing_update).
+ */
+import { SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
+import { EFFECT_EOI, EFFECT_WORDS } from '../../synic/effects.js'
+import { isRouted } from '../../synic/gsi-routes.js'
+import { NESTED_FILE, SINTS, VP_INDEX } from '../../synic/layout.js'
+import { implicitRouteAt } from '../../synic/qemu.js'
+import { BOOK_EFFECTS, BOOK_OPS, type GsiBook, gsiBookOf } from '../gsi-book.js'
+import type { Desk, Rule, Watcher } from '../rule.js'
+import { isUnacknowledged, knownReason } from '../unacknowledged.js'
+
+class RouteAgreement implements Watcher {
+  readonly #book: GsiBook
+  /** GSIs whose stale link was told of, and under which table: EOM after EOM notifies them again. */
+  readonly #told = new Map<number, number>()
+
+  constructor(private readonly desk: Desk) {
+    this.#book = gsiBookOf(desk)
+  }
+
+  after(): void {
+    const book = this.#book
+    book.read()
+    for (let i = 0; i < book.ackedCount; i++) {
+      // What was in service under the old table is owed its notification.
+      if (book.ackedSeq[i] !== 0 && book.ackedSeq[i] < book.routedSeq) continue
+      if (!this.#agrees(book.acked[i])) this.#disagree(book.acked[i])
+    }
+  }
+
+  settled(): void {
+    const { m } = this.desk
+    for (const [gsi, edge] of this.#book.edges) {
+      if (edge.seq >= this.#book.routedSeq || !isUnacknowledged(m, gsi, edge)) continue
+      const reason = knownReason(m, gsi, edge)
+      this.desk.report({
+        severity: reason === '' ? 'error' : 'note',
+        vcpu: m.vcpuId(m.rowOfFile(edge.f)),
+        other: edge.actor,
+        otherSeq: edge.seq,
+        text: `the routes changed under an interrupt of GSI ${gsi}, never acknowledged${because(reason)}`,
+      })
+    }
+  }
+
+  /** Does the present table send this GSI to the vCPU of the op, and with the vector that was ended? */
+  #agrees(gsi: number): boolean {
+    const { op, m } = this.desk
+    const v = m.rowOf(op.vcpu)
+    if (v < 0) return false
+    let vp = -1
+    let sint = -1
+    if (isRouted(m, gsi)) {
+      vp = m.routes[2 * gsi]
+      sint = m.routes[2 * gsi + 1]
+    } else {
+      const implicit = implicitRouteAt(m, gsi)
+      if (implicit === undefined) return false
+      vp = implicit.vp
+      sint = implicit.sint
+    }
+    if (m.w[v + VP_INDEX] !== vp) return false
+    const vector = this.#ended()
+    if (vector < 0) return true
+    return this.#has(v, sint, vector) || (m.nested && this.#has(v + NESTED_FILE, sint, vector))
+  }
+
+  #has(f: number, sint: number, vector: number): boolean {
+    return (this.desk.m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) === vector
+  }
+
+  /** The vector whose EOI this op was, or -1: EOM acknowledges every SINT. */
+  #ended(): number {
+    const { words, length } = this.desk.m.effects
+    for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) {
+      if (words[at] === EFFECT_EOI) return words[at + 2]
+    }
+    return -1
+  }
+
+  #disagree(gsi: number): void {
+    const { m } = this.desk
+    if (this.#told.get(gsi) === this.#book.routedSeq) return
+    this.#told.set(gsi, this.#book.routedSeq)
+    this.desk.report({
+      // KVM never takes back the link from a SINT to its GSI: known behaviour, and a surprise all the same.
+      severity: m.profile.kvm ? 'note' : 'error',
+      otherSeq: this.#book.routedSeq,
+      text: `GSI ${gsi} is notified, and the present table does not route it to a SINT that was acknowledged`,
+    })
+  }
+}
+
+const because = (reason: string) => (reason === '' ? '' : `: ${reason}`)
+
+export const routeAgreement: Rule = {
+  invariant: 'I17',
+  rule: 'route_agreement',
+  holds:
+    'What an EOI or EOM notifies is what the present table routes there, or what was in service before it.',
+  ops: BOOK_OPS,
+  registers: [],
+  effects: BOOK_EFFECTS,
+  watch: (desk) => new RouteAgreement(desk),
+}

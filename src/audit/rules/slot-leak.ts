@@ -1,0 +1,103 @@
+/**
+ * A slot whose pending flag says that something waits is emptied, and neither EOM nor an EOI of its vector
+ * follows before the vCPU takes its next interrupt: what waits stays there (TLFS, "SynIC Message Flags").
+ * OpenVMM looks at its slots before each entry and needs no EOM.
+ */
+import { testBit } from '../../hv/bits.js'
+import { MESSAGE_PENDING } from '../../hv/messages.js'
+import { SINT_VECTOR } from '../../hv/registers.js'
+import * as e from '../../synic/effects.js'
+import { AUTO_EOI_VECTORS, SINTS } from '../../synic/layout.js'
+import * as o from '../../synic/op.js'
+import { MODEL_OPENVMM } from '../../synic/profile.js'
+import { fileIn, sintIn } from '../effect-words.js'
+import { LEDGER_SINTS } from '../ledger.js'
+import { msrAt } from '../places.js'
+import type { Desk, Rule, Watcher } from '../rule.js'
+import { flagsIn, messageFrameOf } from '../slot-view.js'
+
+interface Leak {
+  readonly actor: number
+  readonly seq: number
+}
+
+class SlotLeak implements Watcher {
+  /** Slots emptied and not acknowledged, by file and SINT. */
+  readonly #leaks = new Map<number, Leak>()
+
+  constructor(private readonly desk: Desk) {}
+
+  after(): void {
+    const { op, m } = this.desk
+    if (op.code === o.OP_APIC_ACK) {
+      if (this.#leaks.size > 0) this.#take()
+      return
+    }
+    if (op.code === o.OP_VCPU_RESET || op.code === o.OP_PARTITION_RESET || op.code === o.OP_KERNEL_BOOT) {
+      this.#leaks.clear()
+    }
+    if (m.profile.model === MODEL_OPENVMM) return
+    const { words, length } = m.effects
+    for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
+      if (words[at] === e.EFFECT_FREED) this.#noteFreed(words[at + 1], words[at + 2])
+      else if (this.#leaks.size === 0) continue
+      else if (words[at] === e.EFFECT_EOM) this.#acknowledge(words[at + 1], -1)
+      else if (words[at] === e.EFFECT_EOI) this.#acknowledge(words[at + 1], words[at + 2])
+    }
+  }
+
+  #noteFreed(vcpu: number, about: number): void {
+    const { op, m } = this.desk
+    const f = fileIn(m, vcpu, about)
+    const sint = sintIn(about)
+    const key = m.queueKey(f, sint)
+    const waits = (flagsIn(m, messageFrameOf(m, f), sint) & MESSAGE_PENDING) !== 0
+    if (waits || (m.queues.size > 0 && m.queues.has(key)))
+      this.#leaks.set(key, { actor: op.actor, seq: op.seq })
+  }
+
+  /** @param vector -1: an EOM, which speaks for all SINTs */
+  #acknowledge(vcpu: number, vector: number): void {
+    const { m } = this.desk
+    const v = m.rowOf(vcpu)
+    for (const key of this.#leaks.keys()) {
+      const f = Math.floor(key / 16)
+      const own = m.w[f + SINTS + 2 * (key % 16)] & SINT_VECTOR
+      if (m.rowOfFile(f) === v && (vector < 0 || (own === vector && !this.#isAutoEoi(f, vector))))
+        this.#leaks.delete(key)
+    }
+  }
+
+  #isAutoEoi(f: number, vector: number): boolean {
+    return testBit(this.desk.m.w, f + AUTO_EOI_VECTORS, vector)
+  }
+
+  #take(): void {
+    const { op, m } = this.desk
+    if (m.effects.vector < 0) return
+    const v = m.rowOf(op.vcpu)
+    for (const [key, { actor, seq }] of this.#leaks) {
+      const f = Math.floor(key / 16)
+      if (m.rowOfFile(f) !== v) continue
+      this.#leaks.delete(key)
+      const who = this.desk.nameOf(actor) || 'the guest'
+      this.desk.report({
+        severity: actor === 0 && op.actor === 0 ? 'note' : 'error',
+        msr: msrAt(m, f, LEDGER_SINTS + (key % 16)),
+        actor,
+        otherSeq: seq,
+        text: `${who} emptied the slot of SINT${key % 16} whose pending flag was set, and no EOM followed`,
+      })
+    }
+  }
+}
+
+export const slotLeak: Rule = {
+  invariant: 'slot_leak',
+  rule: 'slot_leak',
+  holds: 'Who empties a slot whose pending flag is set ends the message with EOM or EOI.',
+  ops: [o.OP_APIC_ACK, o.OP_VCPU_RESET, o.OP_PARTITION_RESET, o.OP_KERNEL_BOOT],
+  registers: [],
+  effects: [e.EFFECT_FREED, e.EFFECT_EOM, e.EFFECT_EOI],
+  watch: (desk) => new SlotLeak(desk),
+}

@@ -1,0 +1,108 @@
+/**
+ * I4, nothing armed points at freed memory: at a handover no SIMP, SIEFP, SIRBP or reference TSC page is
+ * enabled, and none is while its page is freed or handed to somebody else (Linux VMBus freed its pages on
+ * a failed connect, MSHV on L1VH left SIRBP enabled over kexec). A base without the enable bit is nothing:
+ * the platform provides some.
+ */
+import { gpnOf } from '../../hv/bits.js'
+import { HV_X64_MSR_REFERENCE_TSC } from '../../hv/msrs.js'
+import { PAGE_ENABLE } from '../../hv/registers.js'
+import { EFFECT_LIFECYCLE } from '../../synic/effects.js'
+import { type Machine, REFERENCE_TSC } from '../../synic/machine.js'
+import { OP_ARGS, OP_KERNEL_BOOT, OP_PAGE_CLAIM, OP_PAGE_FREE } from '../../synic/op.js'
+import { Handover, NEXT_KERNEL, NO_HANDOVER } from '../handover.js'
+import { LEDGER_SIRBP } from '../ledger.js'
+import { allFiles, isOnAt, msrAt, nameAt, PAGE_PLACES, PLACE_COUNT, vcpuOf, wordAt } from '../places.js'
+import type { Desk, Rule, Watcher } from '../rule.js'
+
+/** The reference TSC page is of the partition: a key that no register of a file has. */
+const TSC = -1
+
+class StalePage implements Watcher {
+  readonly #handover: Handover
+  #bootSeq = 0
+
+  constructor(private readonly desk: Desk) {
+    this.#handover = new Handover(desk)
+  }
+
+  before(): void {
+    this.#handover.before()
+  }
+
+  after(): void {
+    const { op, m } = this.desk
+    const gpn = gpnOf(op.words[op.at + OP_ARGS], op.words[op.at + OP_ARGS + 1])
+    if (op.code === OP_PAGE_FREE) return this.#scan(gpn, 0, 'when its page is freed')
+    if (op.code === OP_PAGE_CLAIM) {
+      const taker = this.desk.nameOf(op.actor) || 'somebody else'
+      if (m.effects.ok) this.#scan(gpn, op.actor, `when ${taker} gets its page`)
+      return
+    }
+    const kind = this.#handover.kind()
+    if (kind === NO_HANDOVER) return
+    const to = `to ${this.#handover.successor()}`
+    this.#scan(-1, 0, to)
+    // Linux switches it off after its guest OS id, so the id is too early to ask.
+    const isOn = (m.shared[REFERENCE_TSC] & PAGE_ENABLE) !== 0
+    if (kind === NEXT_KERNEL && isOn && this.#handover.isNew(TSC, m.shared[REFERENCE_TSC])) this.#tellTsc(to)
+    if (kind === NEXT_KERNEL) this.#bootSeq = op.seq
+  }
+
+  /** Every page register that is enabled, at `gpn` or (-1) anywhere, and not the taker's own. */
+  #scan(gpn: number, taker: number, when: string): void {
+    const { m, ledger } = this.desk
+    for (const f of allFiles(m)) {
+      for (const place of PAGE_PLACES) {
+        const at = wordAt(f, place)
+        if (!isOnAt(m, f, place) || (gpn >= 0 && gpnOf(m.w[at], m.w[at + 1]) !== gpn)) continue
+        const isOwn = ledger.enabler(f, place) === taker && ledger.enableSeq(f, place) > this.#bootSeq
+        if (isProvided(m, f, place) || (taker !== 0 && isOwn)) continue
+        if (this.#handover.isNew(f * PLACE_COUNT + place, ledger.writeSeq(f, place)))
+          this.#tell(f, place, when)
+      }
+    }
+    const tsc = m.shared[REFERENCE_TSC]
+    const isThere = (tsc & PAGE_ENABLE) !== 0 && gpnOf(tsc, m.shared[REFERENCE_TSC + 1]) === gpn
+    if (isThere && taker === 0 && this.#handover.isNew(TSC, tsc)) this.#tellTsc(when)
+  }
+
+  #tell(f: number, place: number, when: string): void {
+    const { m, ledger } = this.desk
+    const actor = ledger.enabler(f, place)
+    const who = this.desk.nameOf(actor) || 'the old kernel'
+    const gpa = (gpnOf(m.w[wordAt(f, place)], m.w[wordAt(f, place) + 1]) * 4096).toString(16)
+    this.desk.report({
+      severity: this.#handover.severity(actor),
+      vcpu: vcpuOf(m, f),
+      msr: msrAt(m, f, place),
+      actor,
+      otherSeq: ledger.enableSeq(f, place),
+      text: `${who} leaves ${nameAt(m, f, place)} of vCPU ${vcpuOf(m, f)} enabled at 0x${gpa} ${when}`,
+    })
+  }
+
+  #tellTsc(when: string): void {
+    this.desk.report({
+      severity: this.#handover.severity(0),
+      vcpu: -1,
+      msr: HV_X64_MSR_REFERENCE_TSC,
+      text: `the reference TSC page is left enabled ${when}`,
+    })
+  }
+}
+
+/** A nested root finds SIMP and SIEFP of its own file enabled, where the platform does that. */
+function isProvided(m: Machine, f: number, place: number): boolean {
+  return m.nested && m.options.nested_root_l1_enabled && place !== LEDGER_SIRBP && !m.isNestedFile(f)
+}
+
+export const stalePage: Rule = {
+  invariant: 'I4',
+  rule: 'stale_page',
+  holds: 'No SynIC page is enabled when its memory is freed, reused or handed to the next kernel.',
+  ops: [OP_KERNEL_BOOT, OP_PAGE_FREE, OP_PAGE_CLAIM],
+  registers: ['other'],
+  effects: [EFFECT_LIFECYCLE],
+  watch: (desk) => new StalePage(desk),
+}

@@ -1,0 +1,38 @@
+/**
+ * Edges of resampled GSIs that were taken and ended, and whose end nobody was told; and why, if it is
+ * known.
+ */
+import { testBit } from '../hv/bits.js'
+import { SINT_AUTO_EOI, SINT_MASKED, SINT_VECTOR } from '../hv/registers.js'
+import { APIC_ENABLED, FLAGS, IRR, ISR, SINTS } from '../synic/layout.js'
+import type { Machine } from '../synic/machine.js'
+import { sintGsi } from '../synic/sint.js'
+import type { Edge } from './gsi-book.js'
+
+/** Does anybody listen for this GSI's acknowledgements (KVM irqfd with a resampler)? */
+export function isResampled(m: Machine, gsi: number): boolean {
+  return m.options.implicit_irqfds || ((m.irqfds.get(gsi) ?? 0) & 2) !== 0
+}
+
+/** Has the interrupt behind the edge come and gone without an acknowledgement? */
+export function isUnacknowledged(m: Machine, gsi: number, edge: Edge): boolean {
+  if (edge.seq === 0 || !isResampled(m, gsi)) return false
+  const v = m.rowOfFile(edge.f)
+  return !testBit(m.w, v + IRR, edge.vector) && !testBit(m.w, v + ISR, edge.vector)
+}
+
+/**
+ * What KVM's own code does not acknowledge, or '': auto-EOI vectors, SINTs masked or moved since, a GSI
+ * that is not
+ * the last one routed to its SINT, EOIs that the hardware virtualizes (kvm_hv_synic_send_eoi and callers).
+ */
+export function knownReason(m: Machine, gsi: number, edge: Edge): string {
+  if (!m.profile.kvm) return ''
+  const lo = m.w[edge.f + SINTS + 2 * edge.sint]
+  if ((lo & SINT_MASKED) !== 0) return `SINT${edge.sint} was masked before its EOI`
+  if ((lo & SINT_VECTOR) !== edge.vector) return `SINT${edge.sint} has another vector by now`
+  if ((lo & SINT_AUTO_EOI) !== 0) return 'its vector ends by itself, and only EOM acknowledges it'
+  if (sintGsi(m, edge.f, edge.sint) !== gsi) return `SINT${edge.sint} notifies another GSI, or none`
+  if (m.options.apicv) return 'its EOI was virtualized by the hardware'
+  return (m.w[m.rowOfFile(edge.f) + FLAGS] & APIC_ENABLED) === 0 ? 'its APIC is off' : ''
+}

@@ -1,0 +1,241 @@
+// `synicd scenario`: known bugs and their fixes, step by step; lists them, shows them, runs them.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { parseDocument, stringify } from 'yaml'
+import { Param, type ParamValues, type ScenarioDocument } from '../../api/scenario.js'
+import { parseScenario, withLines } from '../../scenario/document.js'
+import { scenarioLibrary, summaryOf } from '../../scenario/library.js'
+import { problemText, ScenarioError } from '../../scenario/problems.js'
+import { procedureList } from '../../scenario/procedures.js'
+import { headText, isFine, lineText, reportText, tableText } from '../../scenario/report-text.js'
+import { choose, runChoice, type ScenarioRun } from '../../scenario/run.js'
+import { traceText } from '../../scenario/trace.js'
+import type { Terminal } from '../program.js'
+
+const EXAMPLES = `
+Examples:
+  synicd scenario list
+  synicd scenario run kexec-l1vh --driver mshv=pre-series
+  synicd help scenario`
+
+const RUN_EXAMPLES = `
+Without parameters every variant is run. "all" is every scenario of the library.
+
+Exit status: 0 all came as expected, 1 something did not, 2 the scenario cannot be run.
+
+Examples:
+  synicd scenario run kexec-l1vh
+  synicd scenario run kexec-l1vh --driver mshv=pre-series --trace kexec.jsonl
+  synicd scenario run all
+  synicd scenario run mine.yaml --json`
+
+/** A name is one of the library; what looks like a file is one. */
+const FILE = /[/\\]|\.(?:ya?ml|json)$/
+/** Shorter work ends before anyone wonders. */
+const PATIENCE_MS = 1000
+const STATUS_INPUT = 2
+
+interface Source {
+  readonly document: ScenarioDocument
+  /** Of a file: its name and text. */
+  readonly file?: { readonly name: string; readonly text: string }
+}
+
+interface Flags {
+  readonly with: readonly string[]
+  readonly driver: readonly string[]
+  readonly variant?: string
+  readonly json?: boolean
+  readonly trace?: string
+}
+
+const collect = (value: string, before: readonly string[]) => [...before, value]
+
+export function scenarioCommand(terminal: Terminal): Command {
+  const command = new Command('scenario').description('known bugs and their fixes, step by step')
+  const list = new Command('list')
+    .description('the scenarios of the library')
+    .option('--json', 'as JSON')
+    .action((flags: { json?: boolean }) => print(terminal, flags.json, summaries(), listText))
+  const procedures = new Command('procedures')
+    .description('what a step may run')
+    .option('--json', 'as JSON')
+    .action((flags: { json?: boolean }) => print(terminal, flags.json, procedureList(), proceduresText))
+  const show = new Command('show')
+    .description('one scenario, as a document')
+    .argument('<name>', 'of the library, or a YAML file')
+    .option('--json', 'as JSON')
+    .action((name: string, flags: { json?: boolean }) =>
+      told(terminal, name, () => {
+        const { document } = sourceOf(show, name)
+        print(terminal, flags.json, document, (value) => stringify(value, { lineWidth: 110 }))
+      }),
+    )
+  const run = new Command('run')
+    .description('run a scenario, and compare what comes of it with what it says')
+    .argument('<name>', 'of the library, or a YAML file, or all')
+    .option('--with <name=value>', 'give a parameter this value; may be given again', collect, [])
+    .option('--driver <name=version>', 'the same, for the version of a driver', collect, [])
+    .option('--variant <name>', 'run this variant only')
+    .option('--trace <file>', 'write the ops to this file; synicd replay takes it')
+    .option('--json', 'report as JSON')
+    .addHelpText('after', RUN_EXAMPLES)
+    .action((name: string, flags: Flags) =>
+      told(terminal, name, () => {
+        if (name === 'all') runAll(terminal, run, flags)
+        else runOne(terminal, run, name, flags)
+      }),
+    )
+  for (const each of [list, show, procedures, run]) command.addCommand(each)
+  // What the program says of output and exit holds for these too.
+  return command
+    .addHelpText('after', EXAMPLES)
+    .hook('preSubcommand', (parent, sub) => void sub.copyInheritedSettings(parent))
+}
+
+function print<T>(terminal: Terminal, json: boolean | undefined, value: T, text: (value: T) => string): void {
+  terminal.stdout.write(json === true ? `${JSON.stringify(value, null, 2)}\n` : text(value))
+}
+
+const summaries = () => [...scenarioLibrary().values()].map(summaryOf)
+
+function listText(items: ReturnType<typeof summaries>): string {
+  const rows = items.map(({ name, variants, title }) => [name, `${variants.length || 1}`, title])
+  return tableText([['name', 'runs', 'title'], ...rows])
+}
+
+function proceduresText(items: ReturnType<typeof procedureList>): string {
+  return tableText(items.map(({ name, says }) => [name, says]))
+}
+
+/** Runs an action; what is wrong with a scenario is told with its lines. */
+function told(terminal: Terminal, name: string, action: () => void): void {
+  try {
+    action()
+  } catch (error) {
+    if (!(error instanceof ScenarioError)) throw error
+    const lines = error.problems.map((each) => {
+      const place = each.line === 0 ? name : `${name}:${each.line}`
+      return `synicd: ${place}: ${problemText({ ...each, line: 0 })}\n`
+    })
+    terminal.stderr.write(lines.join(''))
+    throw new CommanderError(STATUS_INPUT, 'scenario', error.message)
+  }
+}
+
+function sourceOf(command: Command, name: string): Source {
+  if (FILE.test(name)) {
+    const text = readText(command, name)
+    return { document: parseScenario(text), file: { name, text } }
+  }
+  const document = scenarioLibrary().get(name)
+  if (document !== undefined) return { document }
+  return command.error(`error: there is no scenario "${name}"; synicd scenario list lists them`, {
+    exitCode: STATUS_INPUT,
+  })
+}
+
+function readText(command: Command, name: string): string {
+  try {
+    return readFileSync(name, 'utf8')
+  } catch (error) {
+    return command.error(`error: cannot read ${name}: ${(error as Error).message}`, {
+      exitCode: STATUS_INPUT,
+    })
+  }
+}
+
+/** `mshv=v4`: values are read as a scenario's are. */
+function paramsOf(command: Command, flags: Flags): ParamValues | undefined {
+  const pairs = [...flags.with, ...flags.driver]
+  if (pairs.length === 0) return undefined
+  const entries = pairs.map((pair) => {
+    const [, name, text] = /^(\w+)=(.*)$/.exec(pair) ?? []
+    const { data } = Param.safeParse(text === undefined ? undefined : scalarOf(text))
+    if (name !== undefined && data !== undefined) return [name, data]
+    return command.error(`error: --with ${pair}: must be written name=value`, { exitCode: STATUS_INPUT })
+  })
+  return Object.fromEntries(entries)
+}
+
+function scalarOf(text: string): unknown {
+  const { errors, contents } = parseDocument(text)
+  return errors.length > 0 ? text : contents?.toJSON()
+}
+
+/** The runs that are asked for. */
+function runsOf(command: Command, { document, file }: Source, flags: Flags): ScenarioRun[] {
+  try {
+    const choices = choose(document, paramsOf(command, flags))
+    const { variant: wanted } = flags
+    const chosen = wanted === undefined ? choices : choices.filter(({ variant }) => variant === wanted)
+    if (chosen.length > 0) return chosen.map((choice) => runChoice(document, choice))
+  } catch (error) {
+    throw error instanceof ScenarioError && file !== undefined ? withLines(file.text, error) : error
+  }
+  const variants = Object.keys(document.variants ?? {}).join(', ') || 'none'
+  return command.error(`error: --variant ${flags.variant}: the variants are ${variants}`, {
+    exitCode: STATUS_INPUT,
+  })
+}
+
+function runOne(terminal: Terminal, command: Command, name: string, flags: Flags): void {
+  const source = sourceOf(command, name)
+  const runs = runsOf(command, source, flags)
+  if (flags.trace !== undefined) {
+    const names = runs.map(({ report }) => report.variant).join(', ')
+    if (runs.length > 1) {
+      command.error(`error: --trace: choose one with --variant: ${names}`, { exitCode: STATUS_INPUT })
+    }
+    writeTrace(command, flags.trace, traceText(runs[0]))
+  }
+  const reports = runs.map(({ report }) => report)
+  print(
+    terminal,
+    flags.json,
+    reports,
+    () => `${headText(source.document)}\n${reports.map(reportText).join('\n')}`,
+  )
+  terminal.exit(reports.every(isFine) ? 0 : 1)
+}
+
+function writeTrace(command: Command, file: string, text: string): void {
+  try {
+    writeFileSync(file, text)
+  } catch (error) {
+    command.error(`error: --trace: ${(error as Error).message}`, { exitCode: STATUS_INPUT })
+  }
+}
+
+/** The whole library: a line a variant, and more only of what did not come as expected. */
+function runAll(terminal: Terminal, command: Command, flags: Flags): void {
+  if (
+    flags.trace !== undefined ||
+    flags.variant !== undefined ||
+    flags.with.length + flags.driver.length > 0
+  ) {
+    command.error('error: all takes no parameters, no --variant and no --trace', { exitCode: STATUS_INPUT })
+  }
+  const documents = [...scenarioLibrary().values()]
+  const began = performance.now()
+  const { stderr } = terminal
+  let shown = false
+  const reports = documents.flatMap((document, i) => {
+    if (stderr.isTTY === true && performance.now() - began > PATIENCE_MS) {
+      shown = true
+      stderr.write(`\r\x1b[K${i} of ${documents.length}: ${document.scenario}`)
+    }
+    return runsOf(command, { document }, flags).map(({ report }) => report)
+  })
+  if (shown) stderr.write('\r\x1b[K')
+  const odd = reports.filter((report) => !isFine(report))
+  const sum = odd.length === 0 ? 'all as expected' : `${odd.length} not as expected`
+  print(terminal, flags.json, reports, () =>
+    [
+      tableText(reports.map(lineText)),
+      ...odd.map((report) => `\n${report.scenario}\n${reportText(report)}`),
+      `\n${documents.length} scenarios, ${reports.length} runs: ${sum}\n`,
+    ].join(''),
+  )
+  terminal.exit(odd.length === 0 ? 0 : 1)
+}

@@ -1,0 +1,240 @@
+/** One load from its first partition to its last figure. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { SynicdClient, SynicdProblem, type SynicdStream } from '../client/index.js'
+import { PORT_BUFFERS } from '../hv/limits.js'
+import type { Run, Target } from './connect.js'
+import { Figures, type Sample } from './figures.js'
+import { Guest } from './guest.js'
+import { Harness } from './harness.js'
+import { Ledger } from './ledger.js'
+import { Pacer } from './pacer.js'
+import { type LoadPlan, type LoadProfile, WARMUP_SHARE } from './plan.js'
+import { Troubles } from './troubles.js'
+import { watch } from './watcher.js'
+
+/** Why it ended: its time was over, somebody ended it, or it could not go on. */
+type Ending =
+  | { readonly ended: 'time' | 'interrupted' }
+  | { readonly ended: 'broken'; readonly reason: unknown }
+
+export interface Outcome {
+  readonly plan: LoadPlan
+  readonly ending: Ending
+  /** 0: it ended earlier, and nothing is left out. */
+  readonly warmupSeconds: number
+  /** Behind the warm-up. */
+  readonly sample: Sample
+  /** From here on of the whole run: messages the server took, and those that their guests read. */
+  readonly posted: number
+  readonly seen: number
+  /** Taken by the server, and never seen by the guest. */
+  readonly lost: number
+  /** Without an answer, or on their way when it broke. */
+  readonly inDoubt: number
+  readonly troubles: Troubles
+  /** Partitions that are still there. */
+  readonly left: readonly string[]
+}
+
+export interface Observer {
+  /** Ends it early. */
+  readonly signal: AbortSignal
+  /** How long the last messages may take at the end. */
+  readonly drainMs?: number
+  readonly intervalMs: number
+  readonly onInterval: (sample: Sample, elapsedMs: number, isWarmup: boolean) => void
+}
+
+const CALL_TIMEOUT_MS = 10_000
+/** How long the last messages may take, unless said otherwise. */
+const DRAIN_MS = 5000
+const LABELS = { by: 'synicd-load' }
+
+/** Machines that queue behind a full slot keep so many; the others have room for the one in the slot. */
+const ROOM: Readonly<Partial<Record<LoadProfile, number>>> = { tlfs: PORT_BUFFERS, openvmm: PORT_BUFFERS }
+
+/**
+ * Rejected where it could not even begin: with what the client says, or a LoadError. Whatever ends it later
+ * is in the outcome.
+ */
+export async function runLoad(plan: LoadPlan, observer: Observer): Promise<Outcome> {
+  const load = new Load(plan)
+  const interrupt = () => load.end({ ended: 'interrupted' })
+  observer.signal.addEventListener('abort', interrupt)
+  if (observer.signal.aborted) interrupt()
+  try {
+    await load.setUp()
+    await load.measure(observer)
+    await load.drain(observer)
+  } finally {
+    await load.tearDown()
+    observer.signal.removeEventListener('abort', interrupt)
+  }
+  return load.outcome()
+}
+
+class Load {
+  readonly #plan: LoadPlan
+  readonly #client: SynicdClient
+  readonly #figures = new Figures()
+  readonly #troubles = new Troubles()
+  readonly #halt = new AbortController()
+  readonly #run: Run
+  readonly #targets: Target[] = []
+  readonly #streams: SynicdStream[] = []
+  readonly #guests: Guest[] = []
+  readonly #harnesses: Harness[] = []
+  #work: Promise<unknown> = Promise.resolve()
+  #ending: Ending | undefined
+  #warmupSeconds = 0
+  #lost = 0
+  #sample: Sample | undefined
+  #left: readonly string[] = []
+
+  constructor(plan: LoadPlan) {
+    this.#plan = plan
+    this.#client = new SynicdClient(plan.url, { timeoutMs: CALL_TIMEOUT_MS })
+    this.#run = {
+      plan,
+      client: this.#client,
+      figures: this.#figures,
+      troubles: this.#troubles,
+      halted: this.#halt.signal,
+      fail: (reason) => this.end({ ended: 'broken', reason }),
+    }
+  }
+
+  /** The first reason counts. */
+  end(ending: Ending): void {
+    if (this.#ending !== undefined) return
+    this.#ending = ending
+    this.#halt.abort()
+    for (const { ledger } of this.#targets) ledger.wake()
+  }
+
+  async setUp(): Promise<void> {
+    const { partitions, harnesses, watchers, rate } = this.#plan
+    for (let i = 0; i < partitions; i++) {
+      if (this.#halt.signal.aborted) return
+      await this.#createPartition(this.#guestsOf(i))
+    }
+    for (const [i, target] of this.#targets.entries()) {
+      for (let vcpu = 0; vcpu < this.#guestsOf(i); vcpu++) {
+        this.#guests.push(new Guest(this.#run, target, vcpu))
+      }
+    }
+    const pacer = rate === undefined ? undefined : new Pacer(rate)
+    for (let i = 0; i < harnesses; i++) {
+      const target = this.#targets[i % partitions]
+      this.#harnesses.push(new Harness(this.#run, target, this.#guestsOf(i % partitions), pacer))
+    }
+    this.#streams.push(...[...this.#guests, ...this.#harnesses].map(({ stream }) => stream))
+    for (let i = 0; i < watchers; i++) this.#streams.push(watch(this.#run, this.#targets[i % partitions]))
+    await Promise.all(this.#streams.map(({ opened }) => opened))
+    await Promise.all(this.#guests.map((guest) => guest.setUp()))
+  }
+
+  /** Until its time is over or it ends in another way. */
+  async measure({ intervalMs, onInterval }: Observer): Promise<void> {
+    if (this.#halt.signal.aborted) return
+    const { durationMs } = this.#plan
+    const warmupMs = durationMs * WARMUP_SHARE
+    const beganAtMs = performance.now()
+    this.#figures.restart()
+    const timers = [
+      setInterval(() => {
+        const sample = this.#figures.endInterval()
+        // One that the end of the warm-up cut short says little.
+        if (sample.seconds * 2000 < intervalMs) return
+        onInterval(sample, performance.now() - beganAtMs, this.#warmupSeconds === 0)
+      }, intervalMs),
+      setTimeout(() => {
+        this.#warmupSeconds = warmupMs / 1000
+        this.#figures.restart()
+      }, warmupMs),
+      setTimeout(() => this.end({ ended: 'time' }), durationMs),
+    ]
+    const halted = new Promise((resolve) => this.#halt.signal.addEventListener('abort', resolve))
+    this.#work = Promise.all(this.#harnesses.map((harness) => harness.work()))
+    await halted
+    this.#sample = this.#figures.whole()
+    for (const timer of timers) clearTimeout(timer)
+  }
+
+  /** What is on its way may still arrive; it counts no more. */
+  async drain({ drainMs = DRAIN_MS }: Observer): Promise<void> {
+    await within(drainMs, this.#drained())
+    // Who waits for an answer cannot tell what is there.
+    const isKnown = this.#ending?.ended !== 'broken' && !this.#guests.some(({ isServing }) => isServing)
+    if (isKnown) this.#lost = this.#sum(({ accepted }) => accepted)
+  }
+
+  async #drained(): Promise<void> {
+    await this.#work
+    if (this.#ending?.ended === 'broken') return
+    for (const { ledger } of this.#targets) while (ledger.inFlight > 0) await ledger.changed()
+  }
+
+  /** Never rejected. */
+  async tearDown(): Promise<void> {
+    this.#halt.abort()
+    await Promise.all(this.#streams.map((stream) => stream.close()))
+    const pids = this.#targets.map(({ pid }) => pid)
+    if (this.#plan.keep) this.#left = pids
+    else this.#left = (await Promise.all(pids.map((pid) => this.#delete(pid)))).flat()
+  }
+
+  outcome(): Outcome {
+    const ending = this.#ending ?? { ended: 'time' }
+    return {
+      plan: this.#plan,
+      ending,
+      warmupSeconds: this.#warmupSeconds,
+      sample: this.#sample ?? this.#figures.whole(),
+      posted: this.#sum(({ posted }) => posted),
+      seen: this.#sum(({ seen }) => seen),
+      lost: this.#lost,
+      inDoubt: this.#sum(({ inFlight }) => inFlight) - this.#lost,
+      troubles: this.#troubles,
+      left: this.#left,
+    }
+  }
+
+  #sum(of: (ledger: Ledger) => number): number {
+    return this.#targets.reduce((total, { ledger }) => total + of(ledger), 0)
+  }
+
+  /** Of the partition with this index. */
+  #guestsOf(index: number): number {
+    const { guests, partitions } = this.#plan
+    return Math.floor(guests / partitions) + (index < guests % partitions ? 1 : 0)
+  }
+
+  async #createPartition(guests: number): Promise<void> {
+    const { profile } = this.#plan
+    const { body } = await this.#client.call.createPartition({
+      body: { profile, vcpus: guests, labels: LABELS },
+    })
+    this.#targets.push({ pid: body.id, ledger: new Ledger(guests, ROOM[profile] ?? 1) })
+  }
+
+  /** The ids that are still there, as far as the server says. */
+  async #delete(pid: string): Promise<string[]> {
+    try {
+      await this.#client.partition(pid).delete()
+      return []
+    } catch (reason) {
+      const isThere = reason instanceof SynicdProblem && reason.code !== 'partition-not-found'
+      return isThere ? [pid] : []
+    }
+  }
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  const timer = new AbortController()
+  try {
+    await Promise.race([work, sleep(ms, undefined, { signal: timer.signal })])
+  } finally {
+    timer.abort()
+  }
+}

@@ -1,0 +1,13 @@
+/** A watcher: listens to all of a partition, and counts. */
+import type { SynicdStream } from '../client/index.js'
+import { connect, type Run, type Target } from './connect.js'
+
+export function watch(run: Run, target: Target): SynicdStream {
+  return connect(run, target, {
+    kinds: ['message', 'event', 'interrupt'],
+    onEvent: (event) => {
+      if (event.kind === 'gap') run.troubles.gap(event)
+      else run.figures.counts.notifications++
+    },
+  })
+}

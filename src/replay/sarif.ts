@@ -1,0 +1,101 @@
+// An audit's report in SARIF 2.1.0 (OASIS), for code hosts and editors that list findings.
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, isAbsolute, join, sep } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { AuditFinding, AuditReport } from './audit-report.js'
+
+const SCHEMA = 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json'
+
+const ruleId = ({ invariant, rule }: { invariant: string; rule: string }) => `synicd/${invariant}/${rule}`
+
+export function sarifOf(report: AuditReport): object {
+  const { version, helpUri } = installed()
+  const ids = report.checked.map(ruleId)
+  const uri = uriOf(report.file)
+  const seen = new Map<string, number>()
+  return {
+    $schema: SCHEMA,
+    version: '2.1.0',
+    runs: [
+      {
+        tool: {
+          driver: { name: 'synicd', version, semanticVersion: version, rules: rulesOf(report, helpUri) },
+        },
+        invocations: [{ executionSuccessful: true, toolExecutionNotifications: notificationsOf(report) }],
+        artifacts: [{ location: { uri } }],
+        results: report.findings.map((finding) => resultOf(finding, uri, ids, seen)),
+        properties: { certainty: report.certainty, notListed: report.not_listed },
+      },
+    ],
+  }
+}
+
+function rulesOf({ checked }: AuditReport, helpUri: string): object[] {
+  return checked.map((rule) => ({
+    id: ruleId(rule),
+    name: rule.rule,
+    shortDescription: { text: rule.holds },
+    helpUri,
+  }))
+}
+
+/** What lowers the certainty, and what could not be judged. */
+function notificationsOf({ uncertain, not_checked }: AuditReport): object[] {
+  const note = (text: string) => ({ level: 'note', message: { text } })
+  return [
+    ...uncertain.map(({ what, count, first_line }) => note(`${count} × ${what} (first: line ${first_line})`)),
+    ...not_checked.map((each) => note(`not checked: ${ruleId(each)}: ${each.why}`)),
+  ]
+}
+
+function resultOf(
+  finding: AuditFinding,
+  uri: string,
+  ids: readonly string[],
+  seen: Map<string, number>,
+): object {
+  const { line, severity, text, uncertain, other, other_line, vcpu, actor, register, time } = finding
+  const at = (startLine: number) => ({
+    physicalLocation: { artifactLocation: { uri, index: 0 }, region: { startLine } },
+  })
+  const id = ruleId(finding)
+  const index = ids.indexOf(id)
+  const earlier = { text: other === undefined ? 'the earlier op' : `the earlier op of ${other}` }
+  return {
+    ruleId: id,
+    ...(index < 0 ? {} : { ruleIndex: index }),
+    level: severity,
+    message: { text: uncertain === undefined ? text : `${text} (uncertain: ${uncertain})` },
+    locations: [at(line)],
+    ...(other_line === undefined
+      ? {}
+      : { relatedLocations: [{ id: 1, message: earlier, ...at(other_line) }] }),
+    partialFingerprints: { 'synicdFinding/v1': fingerprint(id, finding, seen) },
+    properties: { seq: finding.seq, time, vcpu, actor, other, register },
+  }
+}
+
+/** The same finding in a longer recording of the same run: without lines, and numbered among its like. */
+function fingerprint(id: string, finding: AuditFinding, seen: Map<string, number>): string {
+  const { vcpu, actor, other, register, text } = finding
+  const hash = createHash('sha256')
+    .update(JSON.stringify([id, vcpu, actor, other, register, text]))
+    .digest('hex')
+  const number = (seen.get(hash) ?? 0) + 1
+  seen.set(hash, number)
+  return `${hash.slice(0, 32)}:${number}`
+}
+
+function uriOf(path: string): string {
+  if (isAbsolute(path)) return pathToFileURL(path).href
+  return path.split(sep).map(encodeURIComponent).join('/')
+}
+
+/** This program's version, and its page on the rules: as installed, for SARIF wants an absolute address. */
+function installed(): { version: string; helpUri: string } {
+  let folder = import.meta.dirname
+  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)
+  const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }
+  return { version, helpUri: pathToFileURL(join(folder, 'docs/invariants.md')).href }
+}

@@ -1,0 +1,144 @@
+/**
+ * Runs that clients asked for: one after another, some ops a turn of the loop, the last of them kept for who
+ * asks.
+ */
+import type { ParamValues, Run, ScenarioDocument } from '../api/scenario.js'
+import type { RunChoice } from './choices.js'
+import { OPS_PER_TURN, RUN_BYTES_MAX, RUNS_BYTES_MAX, RUNS_KEPT_MAX, RUNS_OPEN_MAX } from './limits.js'
+import { ScenarioError } from './problems.js'
+import { choose, ScenarioRunner } from './run.js'
+import { traceText } from './trace.js'
+
+type OpenRun = { -readonly [K in keyof Run]: Run[K] }
+
+interface KeptRun {
+  readonly run: OpenRun
+  /** Trace files, by variant. */
+  readonly traces: Map<string, string>
+  /** What all of it comes to. */
+  bytes: number
+}
+
+interface Job {
+  readonly kept: KeptRun
+  /** Yields between ops. */
+  readonly work: Generator<void>
+}
+
+interface RunsLimits {
+  readonly keptMax: number
+  /** Of one run, and of all that are kept. */
+  readonly runBytesMax: number
+  readonly bytesMax: number
+}
+
+const LIMITS: RunsLimits = {
+  keptMax: RUNS_KEPT_MAX,
+  runBytesMax: RUN_BYTES_MAX,
+  bytesMax: RUNS_BYTES_MAX,
+}
+
+export class Runs {
+  /** In the order of their beginning. */
+  readonly #kept = new Map<string, KeptRun>()
+  #bytes = 0
+  #jobs: Job[] = []
+  #next = 1
+
+  constructor(private readonly limits = LIMITS) {}
+
+  get(id: string): Run | undefined {
+    return this.#kept.get(id)?.run
+  }
+
+  /** The trace of a variant that is done. */
+  trace(id: string, variant: string): string | undefined {
+    return this.#kept.get(id)?.traces.get(variant)
+  }
+
+  /** Can no more be taken on for now? */
+  get isFull(): boolean {
+    return this.#jobs.length >= RUNS_OPEN_MAX
+  }
+
+  /**
+   * Begins a run; it goes on by itself.
+   * @throws ScenarioError where the parameters do not fit
+   */
+  start(scenario: ScenarioDocument, params: ParamValues | undefined): Run {
+    const choices = choose(scenario, params)
+    const run: OpenRun = {
+      id: `r${this.#next++}`,
+      scenario: scenario.scenario,
+      state: 'running',
+      progress: { done: 0, of: choices.length, ops: 0 },
+      reports: [],
+    }
+    const kept = { run, traces: new Map<string, string>(), bytes: 0 }
+    this.#kept.set(run.id, kept)
+    this.#forget(kept)
+    this.#jobs.push({ kept, work: this.#work(kept, scenario, choices) })
+    if (this.#jobs.length === 1) setImmediate(() => this.#turn())
+    return run
+  }
+
+  /** Nobody will ask any more. */
+  stop(): void {
+    this.#jobs = []
+  }
+
+  *#work(kept: KeptRun, scenario: ScenarioDocument, choices: readonly RunChoice[]): Generator<void> {
+    const { run } = kept
+    for (const choice of choices) {
+      const runner = new ScenarioRunner(scenario, choice)
+      const before = run.progress.ops
+      const ops = runner.ops()
+      let next = ops.next()
+      while (next.done !== true) {
+        run.progress.ops = before + runner.machine.ops
+        yield
+        next = ops.next()
+      }
+      run.progress.ops = before + runner.machine.ops
+      const { report } = next.value
+      run.reports = [...run.reports, report]
+      this.#keep(kept, choice.variant, traceText(next.value), JSON.stringify(report).length)
+      run.progress.done++
+    }
+    run.state = 'done'
+  }
+
+  #keep(kept: KeptRun, variant: string, trace: string, reportBytes: number): void {
+    kept.traces.set(variant, trace)
+    kept.bytes += trace.length + reportBytes
+    this.#bytes += trace.length + reportBytes
+    const { runBytesMax } = this.limits
+    if (kept.bytes > runBytesMax) {
+      throw new ScenarioError([{ path: '', line: 0, message: `more than ${runBytesMax} bytes of traces` }])
+    }
+    this.#forget(kept)
+  }
+
+  /** The oldest go, but none that is as young as `kept`. */
+  #forget(kept: KeptRun): void {
+    const { keptMax, bytesMax } = this.limits
+    for (const [id, oldest] of this.#kept) {
+      if (oldest === kept || (this.#bytes <= bytesMax && this.#kept.size <= keptMax)) break
+      this.#kept.delete(id)
+      this.#bytes -= oldest.bytes
+    }
+  }
+
+  #turn(): void {
+    const [job] = this.#jobs
+    if (job === undefined) return
+    try {
+      for (let op = 0; op < OPS_PER_TURN && job.kept.run.state === 'running'; op++) job.work.next()
+    } catch (error) {
+      job.kept.run.state = 'failed'
+      job.kept.run.error = error instanceof Error ? error.message : String(error)
+    }
+    if (job.kept.run.state !== 'running') this.#jobs.shift()
+    setImmediate(() => this.#turn())
+  }
+}

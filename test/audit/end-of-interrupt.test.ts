@@ -1,0 +1,83 @@
+/** I12: how interrupts end. */
+import { expect, it } from 'vitest'
+import { endOfInterrupt } from '../../src/audit/rules/end-of-interrupt.js'
+import { clearBit, setBit } from '../../src/hv/bits.js'
+import { AUTO_EOI_VECTORS, ISR } from '../../src/synic/layout.js'
+import { audited } from '../support/audited.js'
+import { doctored } from '../support/doctored.js'
+
+const PAGES = 'v0 vmbus SIMP=0x10001 SIEFP=0x11001 SCONTROL=1'
+const RULE = 'end_of_interrupt'
+
+it.each([
+  ['taken, then ended', ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'take v0', 'eoi v0', 'settle'], []],
+  ['auto-EOI: nothing follows', ['v0 x SINT2=0x200f3', 'post v0 s2 t=1', 'take v0', 'settle'], []],
+  [
+    'auto-EOI, and an EOI all the same',
+    ['v0 x SINT2=0x200f3', 'post v0 s2 t=1', 'take v0', 'eoi v0'],
+    [`${RULE}?`],
+  ],
+  ['the EOI register with nothing in service', ['v0 x EOI=0'], [`${RULE}? x 40000070`]],
+  ['taken and never ended', ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'take v0', 'settle'], [`${RULE}?`]],
+  [
+    'auto-EOI switched on in service',
+    ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'take v0', 'v0 x SINT2=0x200f3'],
+    [`${RULE} x 40000092`],
+  ],
+  [
+    'the same by nobody in particular',
+    ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'take v0', 'v0 host SINT2=0x200f3'],
+    [],
+  ],
+  [
+    'switched on before it is taken',
+    ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'v0 x SINT2=0x200f3', 'take v0'],
+    [],
+  ],
+  ['masked in service', ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'take v0', 'v0 x SINT2=0x100f3', 'eoi v0'], []],
+  ['two of one mind on one vector', ['v0 x SINT2=0x200f3 SINT3=0x200f3', 'settle'], []],
+  ['changed one after the other', ['v0 x SINT2=0x200f3 SINT3=0x200f3 SINT2=0xf3 SINT3=0xf3', 'settle'], []],
+  ['two that disagree', ['v0 x SINT2=0x200f3', 'v0 y SINT3=0xf3', 'settle'], [`${RULE} y 40000093`]],
+  ['one of them masked', ['v0 x SINT2=0x200f3', 'v0 y SINT3=0x100f3', 'settle'], []],
+] as const)('%s', (_why, lines, expected) => {
+  for (const profile of ['kvm-synic2', 'tlfs', 'qemu'] as const) {
+    expect(
+      audited({ profile }, endOfInterrupt)
+        .run(PAGES, ...lines)
+        .said(),
+    ).toEqual(expected)
+  }
+})
+
+it('OpenVMM decides at the request: the last one wins', () => {
+  const m = audited({ profile: 'openvmm' }, endOfInterrupt)
+  m.run(
+    PAGES,
+    'v0 x SINT2=0xf3 SINT3=0x200f3',
+    'post v0 s2 t=1',
+    'post v0 s3 t=1',
+    'take v0',
+    'v0 x SINT3=0xf3',
+  )
+  expect(m.run('settle').said()).toEqual([])
+})
+
+it.each([
+  ['an auto-EOI vector in service', '0x200f3', (w: Int32Array) => setBit(w, ISR, 0xf3), 'ends by itself'],
+  ['one that needs an EOI and is not', '0xf3', (w: Int32Array) => clearBit(w, ISR, 0xf3), 'needs an EOI'],
+] as const)('%s', (_why, value, spoil, text) => {
+  const m = audited({ profile: 'kvm-synic2' }, endOfInterrupt).run(
+    PAGES,
+    `v0 x SINT2=${value}`,
+    'post v0 s2 t=1',
+  )
+  doctored(m, { op: 'apic.ack', vcpu: 0 }, ({ w }) => spoil(w))
+  expect(m.violations).toMatchObject([{ severity: 'error', invariant: 'I12' }])
+  expect(m.violations[0].text).toContain(text)
+})
+
+it('an APIC that forgot which vectors end by themselves', () => {
+  const m = audited({ profile: 'tlfs' }, endOfInterrupt).run('v0 x SINT2=0x200f3')
+  clearBit(m.partition.machine.w, AUTO_EOI_VECTORS, 0xf3)
+  expect(m.run('settle').said()).toEqual([RULE])
+})

@@ -1,0 +1,61 @@
+/**
+ * I2: who writes what belongs to another is told, by what drivers say and by what their kind has them own.
+ */
+import { expect, it } from 'vitest'
+import { foreignWrite } from '../../src/audit/rules/foreign-write.js'
+import { audited } from '../support/audited.js'
+
+const VMBUS_UP = 'v0 vmbus SIMP=0x10001 SIEFP=0x11001 SINT2=0xf3 SCONTROL=1'
+
+it.each([
+  ['a driver on its own registers', 'l1vh', [VMBUS_UP], []],
+  [
+    'the other driver switches off what it did not claim',
+    'l1vh',
+    [VMBUS_UP, 'v0 mshv SINT0=0x100f3 SCONTROL=0'],
+    ['foreign_write mshv 40000080'],
+  ],
+  ['the same value written back', 'l1vh', [VMBUS_UP, 'v0 mshv SCONTROL=1'], ['foreign_write? mshv 40000080']],
+  ['reads are free', 'l1vh', [VMBUS_UP, 'v0 mshv SIMP? SCONTROL?'], []],
+  ['so is EOM', 'l1vh', [VMBUS_UP, 'v0 mshv EOM=0'], []],
+  ['the host may write what it likes', 'l1vh', [VMBUS_UP, 'v0 host SCONTROL=0'], []],
+  [
+    'a claim by name goes before the table',
+    'guest',
+    ['attach SIMP by ipxe', 'v0 ipxe SIMP=0x10001', 'v0 winload SIMP=0x20001'],
+    ['foreign_write winload 40000083'],
+  ],
+  [
+    'a claim on the nested SynIC says nothing about the other',
+    'nested_root',
+    ['attach NESTED_SIMP by vmbus', 'v0 mshv SIMP=0x10001', 'v0 mshv NESTED_SIMP=0x10001'],
+    ['foreign_write mshv 40001083'],
+  ],
+  [
+    'a claim on one vCPU says nothing about another',
+    'guest',
+    ['attach v1.SINT4 by other', 'v0 timer SINT4=0xf4', 'v1 timer SINT4=0xf4'],
+    ['foreign_write timer 40000094'],
+  ],
+] as const)('%s', (_why, kind, lines, expected) => {
+  const m = audited({ profile: 'tlfs', kind, vcpus: 2 }, foreignWrite).run(...lines)
+  expect(m.said()).toEqual(expected)
+})
+
+it('names both sides, and the op it collides with', () => {
+  const m = audited({ profile: 'tlfs', kind: 'l1vh' }, foreignWrite).run(VMBUS_UP, 'v0 mshv SIMP=0x10000')
+  expect(m.violations).toEqual([
+    {
+      invariant: 'I2',
+      rule: 'foreign_write',
+      severity: 'error',
+      seq: 6,
+      vcpu: 0,
+      msr: 0x4000_0083,
+      actor: 'mshv',
+      other: 'vmbus',
+      otherSeq: 2,
+      text: 'mshv writes SIMP, which belongs to vmbus',
+    },
+  ])
+})

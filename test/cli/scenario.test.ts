@@ -1,0 +1,171 @@
+/** `synicd scenario`: what it prints, what it ends with. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import { afterAll, describe, expect, it } from 'vitest'
+import { replayCommand } from '../../src/cli/commands/replay.js'
+import { scenarioCommand } from '../../src/cli/commands/scenario.js'
+import { runProgram } from '../../src/cli/program.js'
+import { scenarioLibrary } from '../../src/scenario/library.js'
+import { procedureList } from '../../src/scenario/procedures.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'synicd-scenario-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+function file(name: string, content: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, content)
+  return path
+}
+
+function sink() {
+  let text = ''
+  const stream = new Writable({
+    write(chunk, _encoding, done) {
+      text += chunk
+      done()
+    },
+  })
+  return { stream, text: () => text }
+}
+
+/** Runs the command in this process. */
+async function synicd(...args: string[]) {
+  const out = sink()
+  const err = sink()
+  let status: number | undefined
+  await runProgram([scenarioCommand, replayCommand], args, {
+    stdin: Readable.from([]),
+    stdout: out.stream,
+    stderr: err.stream,
+    exit: (given) => {
+      status = given
+    },
+  })
+  return { status, out: out.text(), err: err.text() }
+}
+
+const scenario = (...args: string[]) => synicd('scenario', ...args)
+
+const OWN = `scenario: own
+title: A driver writes what is another's
+source: this test
+partition: { profile: tlfs, kind: l1vh }
+with: { page: 0x10001 }
+steps:
+  - v0 vmbus SIMP=0x10001 SINT2=0xf3 SCONTROL=1
+  - v0 mshv SIMP=$page
+`
+const own = file('own.yaml', OWN)
+const clean = file('clean.yaml', `${OWN}expect: clean\n`)
+
+describe('synicd scenario', () => {
+  it('lists the library', async () => {
+    const { out } = await scenario('list')
+    expect(out).toMatch(/^name +runs +title\n/)
+    for (const name of scenarioLibrary().keys()) expect(out).toMatch(new RegExp(`^${name} +\\d+ +`, 'm'))
+    const items = JSON.parse((await scenario('list', '--json')).out) as { name: string }[]
+    expect(items.map(({ name }) => name)).toEqual([...scenarioLibrary().keys()])
+  })
+
+  it('lists procedures', async () => {
+    const { out } = await scenario('procedures')
+    for (const { name } of procedureList()) expect(out).toMatch(new RegExp(`^${name} `, 'm'))
+    for (const { says } of procedureList()) expect(out).toContain(says)
+  })
+
+  it('shows a scenario, which is a file that can be run', async () => {
+    const { out } = await scenario('show', 'kexec-l1vh')
+    expect(out).toMatch(/^scenario: kexec-l1vh\n/)
+    const copy = file('copy.yaml', out)
+    expect((await scenario('run', copy)).out).toBe((await scenario('run', 'kexec-l1vh')).out)
+  })
+
+  it('runs one way, and tells who did what to whom', async () => {
+    const { out } = await scenario('run', 'kexec-l1vh', '--driver', 'mshv=pre-series')
+    expect(out).toMatch(/^kexec-l1vh: .*\nsource: .*\n\npre-series \(mshv=pre-series\): \d+ ops, /)
+    expect(out).toMatch(/ +mshv +msr\.write +v0\.SIEFP +foreign_write +vmbus/)
+    expect(out).toMatch(/\n {2}seq +actor +faults +register +value\n/)
+    expect(out).not.toContain('\nv4 (')
+  })
+
+  it('runs every variant without parameters', async () => {
+    const { out } = await scenario('run', 'kexec-l1vh', '--json')
+    const variants = Object.keys(scenarioLibrary().get('kexec-l1vh')?.variants ?? {})
+    expect((JSON.parse(out) as { variant: string }[]).map(({ variant }) => variant)).toEqual(variants)
+  })
+
+  it.each([
+    [['run', own], 0, 'unjudged'],
+    [['run', clean], 0, 'as expected'],
+    [['run', clean, '--with', 'page=0x10001'], 0, 'as expected'],
+    [['run', own, '--with', 'page=0x20001'], 0, 'unjudged'],
+    [['run', file('odd.yaml', `${OWN}  - v0 SIMP? -> 0x0\n`)], 1, 'NOT as expected'],
+  ])('%o ends with %i', async (args, status, word) => {
+    const reply = await scenario(...args)
+    expect({ status: reply.status, err: reply.err }).toEqual({ status, err: '' })
+    expect(reply.out).toMatch(new RegExp(`\\n {2}${word}[^\\n]*\\n$`))
+  })
+
+  it('writes a trace that replays', async () => {
+    const path = join(folder, 'own.jsonl')
+    await scenario('run', own, '--trace', path)
+    expect(JSON.parse(readFileSync(path, 'utf8').split('\n', 1)[0])).toMatchObject({
+      trace: 'own',
+      base_seq: 0,
+    })
+    const { status, out } = await synicd('replay', path)
+    expect(status).toBe(0)
+    expect(out).toContain('5 ops replayed, 5 results compared: 0 differences')
+    const of = ['kexec-l1vh', '--trace', join(folder, 'v4.jsonl')]
+    expect((await scenario('run', ...of, '--variant', 'v4')).err).toBe('')
+  })
+
+  it('runs all of them, a line each', async () => {
+    const { status, out, err } = await scenario('run', 'all')
+    const runs = [...scenarioLibrary().values()].flatMap(({ variants = { '': {} } }) => Object.keys(variants))
+    expect(out.match(/^(?:ok|NO) /gm)).toHaveLength(runs.length)
+    expect(out).toMatch(new RegExp(`\\n${scenarioLibrary().size} scenarios, ${runs.length} runs: .*\\n$`))
+    expect({ status, err }).toEqual({ status: /^NO /m.test(out) ? 1 : 0, err: '' })
+  })
+})
+
+describe('a mistake is told, with status 2:', () => {
+  const bad = file('bad.yaml', `${OWN}  - post v0 x2 t=1\n  - v0 SIIMP=1\n`)
+  it.each([
+    [['run', 'nothing'], 'synicd: there is no scenario "nothing"; synicd scenario list lists them\n'],
+    [['run', join(folder, 'none.yaml')], 'synicd: cannot read '],
+    [['run', bad], `synicd: ${bad}:9: steps/2: "x2" is not understood: post vVCPU sSINT t=TYPE [#TAG]\n`],
+    [['run', bad], `synicd: ${bad}:10: steps/3: "SIIMP" must be an MSR`],
+    [['run', file('cut.yaml', `${OWN}  - [`)], 'cut.yaml:9: '],
+    [['show', bad], `${bad}:9: steps/2`],
+    [['run', file('end.yaml', `${OWN}  - restore x\n`)], 'end.yaml:9: steps/2: there is no snapshot x\n'],
+    [['run', own, '--with', 'page=on'], 'own.yaml:8: steps/1: "on" must be a u64'],
+    [['run', own, '--with', 'size=1'], 'with/size: is no parameter of own; it has page\n'],
+    [['run', own, '--with', 'page'], 'synicd: --with page: must be written name=value\n'],
+    [['run', 'kexec-l1vh', '--driver', 'mshv=v9'], '"v9" is none of pre-series, v1, v2, v3, v4\n'],
+    [['run', own, '--variant', 'x'], 'synicd: --variant x: the variants are none\n'],
+    [['run', 'kexec-l1vh', '--trace', 'x'], 'synicd: --trace: choose one with --variant: '],
+    [['run', own, '--trace', join(folder, 'no', 'x')], 'synicd: --trace: ENOENT'],
+    [['run', 'all', '--with', 'a=1'], 'synicd: all takes no parameters'],
+    [['run'], "synicd: missing required argument 'name'"],
+    [['fly'], "synicd: unknown command 'fly'"],
+  ])('%o', async (args, why) => {
+    const { status, out, err } = await scenario(...args)
+    expect({ status, out }).toEqual({ status: 2, out: '' })
+    expect(err).toContain(why)
+    expect(err).toMatch(/^(?:synicd: [^\n]+\n)+$/)
+  })
+})
+
+describe('help', () => {
+  it.each([
+    [['--help'], 'synicd scenario run kexec-l1vh --driver mshv=pre-series'],
+    [['run', '--help'], 'synicd scenario run mine.yaml --json'],
+  ])('%o has an example', async (args, text) => {
+    const { status, out } = await scenario(...args)
+    expect(status).toBe(0)
+    expect(out).toContain(text)
+  })
+})

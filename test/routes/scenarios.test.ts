@@ -1,0 +1,147 @@
+/** Scenarios over REST: the library, runs and their traces, one's own documents, mistakes, bounds. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { setImmediate } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Run } from '../../src/api/scenario.js'
+import { isClean, replayFile } from '../../src/replay/replay.js'
+import { type TestApp, testApp } from '../support/app.js'
+
+const STEPS = ['v0 vmbus SIMP=0x10001 SINT2=0xf3 SCONTROL=1', 'post v0 s2 t=1 #A -> delivered']
+const OWN = { scenario: 'own', title: 'Own', source: 'here', partition: { profile: 'tlfs' }, steps: STEPS }
+const wait = (polls: number) => [{ run: 'ipxe.wait', with: { polls } }]
+
+let test: TestApp
+const folder = mkdtempSync(join(tmpdir(), 'synicd-runs-'))
+beforeAll(async () => {
+  test = await testApp()
+})
+afterAll(async () => {
+  await test.app.close()
+  rmSync(folder, { recursive: true })
+})
+
+const own = (part: object = {}, extra: object = {}) =>
+  test.post('/v1/runs', { document: { ...OWN, ...part }, ...extra })
+
+async function finished({ status, headers, body }: Awaited<ReturnType<typeof own>>): Promise<Run> {
+  expect(status).toBe(202)
+  expect(headers.location).toBe(`/v1/runs/${body.id}`)
+  expect(body).toMatchObject({ state: 'running', reports: [] })
+  await expect.poll(async () => (await test.get(headers.location)).body.state).not.toBe('running')
+  return (await test.get(headers.location)).body as Run
+}
+
+describe('the library', () => {
+  it('is listed, and each is shown as a document', async () => {
+    const { items } = (await test.get('/v1/scenarios')).body as {
+      items: { name: string; variants: string[] }[]
+    }
+    const { body } = await test.get('/v1/scenarios/kexec-l1vh')
+    expect(body).toMatchObject({ scenario: 'kexec-l1vh', partition: { kind: 'l1vh' } })
+    const listed = items.find(({ name }) => name === 'kexec-l1vh')
+    expect(listed?.variants).toEqual(Object.keys(body.variants as object))
+  })
+
+  it('is run: every variant, or the one that the parameters ask for', async () => {
+    const all = await finished(await test.post('/v1/scenarios/kexec-l1vh/runs'))
+    expect(all.state).toBe('done')
+    expect(all.progress).toMatchObject({ done: all.reports.length, of: all.reports.length })
+    expect(all.progress.ops).toBe(all.reports.reduce((sum, { ops }) => sum + ops, 0))
+    const body = { with: { mshv: 'pre-series' } }
+    const [report, ...more] = (await finished(await test.post('/v1/scenarios/kexec-l1vh/runs', body))).reports
+    expect(more).toEqual([])
+    expect(report).toMatchObject({ variant: 'pre-series', params: body.with })
+    expect(report.violations).toContainEqual(
+      expect.objectContaining({ rule: 'foreign_write', actor: 'mshv', other: 'vmbus', op: 'msr.write' }),
+    )
+  })
+})
+
+describe("a client's own scenario", () => {
+  it('is run', async () => {
+    const { state, reports } = await finished(await own({ expect: 'clean' }))
+    expect(state).toBe('done')
+    expect(reports).toMatchObject([{ scenario: 'own', verdict: 'as_expected', ops: 5, faults: 0 }])
+  })
+
+  it.each([
+    [{ steps: [...STEPS, 'nonsense'] }, 'document/steps/2', /begins no step/],
+    [{ stepps: [] }, 'document/stepps', /absent/],
+    [{ expect: { registers: { SIMPP: 1 } } }, 'document/expect/registers/SIMPP', /is no register/],
+    [{ steps: [{ op: 'apic.ack' }] }, 'document/steps/0/vcpu', /an integer/],
+  ])('that is wrong is refused: %o', async (part, path, message) => {
+    const { status, body } = await own(part)
+    expect({ status, type: body.type }).toEqual({ status: 400, type: '/problems/invalid-scenario' })
+    expect(body.errors).toContainEqual({ path, message: expect.stringMatching(message) })
+  })
+
+  it.each([
+    [{}, '/problems/invalid-scenario', ''],
+    [{ document: OWN, with: { x: 1 } }, '/problems/invalid-request', 'with/x'],
+    [{ document: OWN, speed: 9 }, '/problems/invalid-request', 'speed'],
+    [[], '/problems/invalid-request', ''],
+  ])('%o is no request', async (body, type, path) => {
+    const reply = await test.post('/v1/runs', body)
+    expect(reply.body).toMatchObject({ status: 400, type })
+    if (path !== '') expect((reply.body.errors as { path: string }[])[0].path).toBe(path)
+  })
+
+  it('that cannot go on is a failed run, with what was done', async () => {
+    const variants = { good: { expect: 'clean' }, bad: { steps: ['settle', 'restore x'], expect: 'clean' } }
+    const run = await finished(await own({ variants }))
+    expect(run).toMatchObject({ state: 'failed', error: 'variants/bad/steps/1: there is no snapshot x' })
+    expect(run.reports.map(({ variant }) => variant)).toEqual(['good'])
+  })
+
+  it('that is long lets others in between, and is told how far it is', async () => {
+    const { headers } = await own({ steps: wait(2000) })
+    const seen: number[] = []
+    for (let state = 'running'; state === 'running'; ) {
+      const { body } = await test.get(headers.location)
+      state = (body as Run).state
+      seen.push((body as Run).progress.ops)
+      await setImmediate()
+    }
+    expect(seen.length).toBeGreaterThan(10)
+    expect(seen).toEqual([...seen].sort((a, b) => a - b))
+  })
+
+  it('that is endless fails', async () => {
+    const run = await finished(await own({ steps: wait(1e9) }))
+    expect(run).toMatchObject({
+      state: 'failed',
+      error: expect.stringMatching(/^steps\/0: more than 100000 ops$/),
+    })
+  })
+})
+
+describe('a trace', () => {
+  it('is replayed without a difference', async () => {
+    const { id, reports } = await finished(await test.post('/v1/scenarios/kexec-l1vh/runs'))
+    for (const { variant, ops } of reports) {
+      const { text, headers } = await test.get(`/v1/runs/${id}/trace?variant=${variant}`)
+      expect(headers['content-type']).toMatch(/^application\/x-ndjson/)
+      const file = join(folder, `${variant}.jsonl`)
+      writeFileSync(file, text)
+      const report = await replayFile(file, { stdin: Readable.from([]), keepGoing: true })
+      expect(report).toMatchObject({ ops, compared: ops })
+      expect(isClean(report)).toBe(true)
+    }
+  })
+
+  it('needs no variant where there is one, and a good one where there are more', async () => {
+    const one = await finished(await own())
+    expect((await test.get(`/v1/runs/${one.id}/trace`)).text.split('\n')).toHaveLength(7)
+    const more = await finished(await test.post('/v1/scenarios/kexec-l1vh/runs'))
+    for (const query of ['', '?variant=nothing']) {
+      const { status, body } = await test.get(`/v1/runs/${more.id}/trace${query}`)
+      expect(status).toBe(400)
+      expect(body.errors).toEqual([
+        { path: 'variant', message: expect.stringMatching(/^must be one of .*v4/) },
+      ])
+    }
+  })
+})

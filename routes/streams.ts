@@ -49,7 +49,7 @@ export interface StreamParts {
 class Streams {
   readonly clients = new Set<Client>()
   readonly limits: SessionLimits
-  readonly turn = new Turn(setImmediate)
+  readonly turn = new Turn(setImmediate, process.nextTick)
   readonly spare = new Spare()
   readonly scratch = new BinScratch()
   readonly #hubs = new Map<PartitionHost, { hub: PartitionHub; stop: () => void }>()

@@ -3,6 +3,7 @@ import { type AuditMode, type Violation as ViolationView, violationView } from '
 import { Auditor } from '../audit/auditor.js'
 import type { Violation } from '../audit/rule.js'
 import type { Effects } from '../synic/effects.js'
+import { OP_CODE, OP_VCPU_CREATE } from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 
 const NOTHING: readonly Violation[] = []
@@ -23,7 +24,11 @@ export class AuditLog {
 
   before(words: Int32Array, at: number): void {
     if (this.mode === 'off') return
-    this.#auditor ??= new Auditor(this.partition)
+    if (this.#auditor === null) {
+      // vCPUs come with every partition, and nothing about that is judged.
+      if ((words[at] & OP_CODE) === OP_VCPU_CREATE) return
+      this.#auditor = new Auditor(this.partition)
+    }
     this.#auditor.before(words, at)
   }
 

@@ -27,7 +27,7 @@ export interface Run {
 export type Listener = () => void
 
 interface Chunk {
-  readonly firstN: number
+  firstN: number
   readonly buffer: WordBuffer
   readonly starts: number[]
   readonly timesMs: number[]
@@ -37,6 +37,8 @@ const encoder = new TextEncoder()
 /** A chunk goes as a whole: a small ring has small ones. */
 const CHUNK_NOTIFICATIONS_MAX = 512
 const CHUNKS_MIN = 8
+const FIRST_WORDS = 512
+const SPARE_CHUNKS_MAX = 8
 /** One turn of the loop may bring this many more than the ring holds before its end, when they are told. */
 const TURN_NOTIFICATIONS_MAX = 65_536
 
@@ -85,6 +87,8 @@ export class NotificationLog {
   lastN = 0
   readonly #chunks: Chunk[] = []
   readonly #listeners = new Set<Listener>()
+  /** Forgotten chunks, for what comes: a busy ring turns over all the time. */
+  readonly #spare: Chunk[] = []
   #kept = false
   #toldN = 0
 
@@ -185,7 +189,10 @@ export class NotificationLog {
   /** Whole chunks go: that is cheap, and never too much. */
   #forget(newestN: number, kept: number): void {
     const chunks = this.#chunks
-    while (chunks.length > 1 && newestN - chunks[1].firstN + 1 >= kept) chunks.shift()
+    while (chunks.length > 1 && newestN - chunks[1].firstN + 1 >= kept) {
+      const chunk = chunks.shift() as Chunk
+      if (this.#spare.length < SPARE_CHUNKS_MAX) this.#spare.push(chunk)
+    }
   }
 
   /** The chunk that the notification goes into. */
@@ -194,7 +201,16 @@ export class NotificationLog {
     const newest = chunks[chunks.length - 1]
     if (newest !== undefined && newest.starts.length < this.#chunkMax) return newest
     this.#forget(number, this.capacity + TURN_NOTIFICATIONS_MAX)
-    const chunk = { firstN: number, buffer: new WordBuffer(512), starts: [], timesMs: [] }
+    const chunk = this.#spare.pop() ?? {
+      firstN: 0,
+      buffer: new WordBuffer(newest?.buffer.words.length ?? FIRST_WORDS),
+      starts: [],
+      timesMs: [],
+    }
+    chunk.firstN = number
+    chunk.buffer.clear()
+    chunk.starts.length = 0
+    chunk.timesMs.length = 0
     chunks.push(chunk)
     return chunk
   }

@@ -1,38 +1,48 @@
 /**
- * One turn of the event loop: news is handed out and sockets are written to once, at its end, however many
- * batches came in it. A write for each would cost ten times as much.
+ * One turn of the event loop: however many batches come in it, news is handed out once, at its end, and a
+ * socket is written to once for what it sent, and once for what others did. A write for each would cost ten
+ * times as much.
  */
 export class Turn {
-  #hubs = new Set<() => void>()
-  #outboxes = new Set<() => void>()
-  #ends = false
+  readonly #hubs: Queue
+  readonly #outboxes: Queue
 
-  /** @param later runs a function at the end of the turn, as `setImmediate` does */
-  constructor(private readonly later: (run: () => void) => void) {}
+  /**
+   * @param later runs a function at the end of the turn, as `setImmediate` does
+   * @param soon runs one once the socket at hand has been read, as `process.nextTick` does
+   */
+  constructor(later: Schedule, soon: Schedule) {
+    this.#hubs = new Queue(later)
+    this.#outboxes = new Queue(soon)
+  }
 
-  /** Calls `distribute` at the end of the turn, before anything is written. */
+  /** Calls `distribute` at the end of the turn. */
   distribute(distribute: () => void): void {
     this.#hubs.add(distribute)
-    this.#end()
   }
 
-  /** Calls `write` at the end of the turn. */
+  /** Calls `write` once the socket at hand has been read: who waits for an answer does not wait for others. */
   write(write: () => void): void {
     this.#outboxes.add(write)
-    this.#end()
+  }
+}
+
+type Schedule = (run: () => void) => void
+
+/** Functions that are called together, each once. */
+class Queue {
+  #waiting = new Set<() => void>()
+
+  constructor(private readonly schedule: Schedule) {}
+
+  add(call: () => void): void {
+    if (this.#waiting.size === 0) this.schedule(this.#run)
+    this.#waiting.add(call)
   }
 
-  #end(): void {
-    if (this.#ends) return
-    this.#ends = true
-    this.later(() => {
-      this.#ends = false
-      const hubs = this.#hubs
-      this.#hubs = new Set()
-      for (const distribute of hubs) distribute()
-      const outboxes = this.#outboxes
-      this.#outboxes = new Set()
-      for (const write of outboxes) write()
-    })
+  readonly #run = (): void => {
+    const calls = this.#waiting
+    this.#waiting = new Set()
+    for (const call of calls) call()
   }
 }

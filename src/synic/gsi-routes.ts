@@ -3,6 +3,7 @@ import { EBADF, EBUSY, EINVAL, EPERM } from '../hv/errno.js'
 import { GSI_LIMIT } from '../hv/limits.js'
 import { SINT_COUNT } from '../hv/registers.js'
 import { EFFECT_ACK, FROM_GSI } from './effects.js'
+import { SINT_TO_GSI } from './layout.js'
 import type { Machine } from './machine.js'
 import { completeOnAck, implicitRouteAt } from './qemu.js'
 import { setIrq, setSintGsi } from './sint.js'
@@ -49,9 +50,14 @@ export function setRoutes(m: Machine, words: Int32Array, at: number, count: numb
 
 /**
  * After an installation every SINT learns which GSI its acknowledgement notifies (kvm_hv_irq_routing_update).
- * The link is never taken back: a removed route goes on being notified.
+ * KVM never takes the link back: a removed route goes on being notified. Elsewhere only routes that stand are.
  */
 export function installRoutes(m: Machine): void {
+  if (!m.profile.kvm) {
+    for (const v of m.rowsById()) {
+      for (const f of m.filesOf(v)) m.w.fill(-1, f + SINT_TO_GSI, f + SINT_TO_GSI + 8)
+    }
+  }
   for (const { gsi, vcpu, sint } of allRoutes(m)) {
     const v = m.rowOfVp(vcpu)
     if (v >= 0 && m.isActive(v) && sint >= 0 && sint < SINT_COUNT) setSintGsi(m, v, sint, gsi)

@@ -63,7 +63,9 @@ export function writeSint(
     if ((old & SINT_MASKED) === 0) recomputeVector(m, f, old & SINT_VECTOR)
     if (unmasked) enterVector(m, f, lo)
   }
-  if (m.options.masked_blocks_messages && m.profile.model === MODEL_TLFS && unmasked) tryDeliver(m, f, sint)
+  // A host that restores registers delivers nothing by it.
+  const retries = m.options.masked_blocks_messages && m.profile.model === MODEL_TLFS && !host
+  if (retries && unmasked) tryDeliver(m, f, sint)
   return true
 }
 

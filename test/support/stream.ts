@@ -15,12 +15,13 @@ export class TestTurn extends Turn {
 
   constructor() {
     const ends: (() => void)[] = []
-    super((run) => ends.push(run))
+    const later = (run: () => void) => ends.push(run)
+    super(later, later)
     this.#ends = ends
   }
 
   end(): void {
-    for (const run of this.#ends.splice(0)) run()
+    while (this.#ends.length > 0) this.#ends.shift()?.()
   }
 }
 

@@ -65,6 +65,16 @@ describe('gsi.route', () =>
       ],
     ],
     [
+      'KVM goes on notifying the GSI of a route that is gone',
+      ['kvm-synic', 'kvm-synic2'],
+      [...UP, route([entry(40)]), raise(40, irq()), takes(0xf3), route([]), eoi(acks(40))],
+    ],
+    [
+      'elsewhere only a route that stands is notified',
+      ['openvmm', 'tlfs'],
+      [...UP, route([entry(40)]), raise(40, irq()), takes(0xf3), route([]), eoi(NO_ACKS)],
+    ],
+    [
       'the whole table is replaced',
       KVM_PROFILES,
       [...UP, route([entry(40)]), route([entry(41)]), raise(40, fails(-1)), raise(41, irq())],

@@ -159,10 +159,14 @@ const EFFECT_NAMES = new Map(
     .map(([name, value]) => [value as number, name.slice('EFFECT_'.length).toLowerCase()]),
 )
 
-function watches({ ops, registers, effects: kinds = [], deep = false }: Rule): string {
+function watches({ deep = false, more = [], ...rule }: Rule): string {
+  const all = [rule, ...more]
+  const ops = [...new Set(all.flatMap((each) => each.ops ?? []))].sort((a, b) => a - b)
+  const registers = new Set(all.flatMap((each) => each.registers ?? []))
+  const kinds = [...new Set(all.flatMap((each) => each.effects ?? []))]
   const parts = [
     ['ops', ops.map((code) => `\`${OP_NAMES[code]}\``)],
-    ['writes of', registers.map((name) => (name === 'other' ? 'other registers' : name))],
+    ['writes of', [...registers].map((name) => (name === 'other' ? 'other registers' : name))],
     ['effects', kinds.map((kind) => EFFECT_NAMES.get(kind) ?? `${kind}`)],
     [deep ? 'whole states, where cost does not matter' : '', deep ? [''] : []],
   ] as const

@@ -50,6 +50,7 @@ function hostWith(meter) {
     new Partition(config, new Machine(config, effects)),
     'virtual',
     env,
+    'off',
   )
   for (let vcpu = 0; vcpu < VCPUS; vcpu++) {
     const write = (msr, value) => ({ op: 'msr.write', vcpu, msr, value })

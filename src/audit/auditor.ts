@@ -8,38 +8,60 @@ import type { Machine } from '../synic/machine.js'
 import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 import { Claims } from './claims.js'
-import { type Dispatch, dispatchOf, placeOfClass, placeOfCode } from './dispatch.js'
+import * as d from './dispatch.js'
 import { LEDGER_SINTS, Ledger } from './ledger.js'
-import { CLASS_OTHER, classOf, isNestedMsr, placeOf } from './registers.js'
+import { CLASS_OTHER, classAt, indexOfRegister, isNestedMsr, placeAt } from './registers.js'
 import type { Desk, Finding, OpView, Rule, Violation, Watcher } from './rule.js'
 import { RULES } from './rules.js'
 
-/** The op at hand; rules see it through the read-only OpView. */
+/** What rules find at hand when liveness is judged: no op, no vCPU, nobody. */
+const NO_OP = new Int32Array(o.OP_ARGS + 3)
+NO_OP[o.OP_VCPU] = -1
+
+/** The op at hand; rules see it through the read-only OpView. What its record says is read there. */
 class Op implements OpView {
   code = 0
   seq = 0
-  vcpu = 0
-  actor = 0
-  byHost = false
-  words: Int32Array = NO_WORDS
+  words: Int32Array = NO_OP
   at = 0
   msr = -1
   file = -1
   oldLo = 0
   oldHi = 0
-  newLo = 0
-  newHi = 0
-  /** A write that changes its register, or one whose old value is not known. */
-  isChange = true
+
+  get vcpu(): number {
+    return this.words[this.at + o.OP_VCPU]
+  }
+
+  get actor(): number {
+    return this.words[this.at + o.OP_ACTOR]
+  }
+
+  get byHost(): boolean {
+    return (this.words[this.at] & o.OP_BY_HOST) !== 0
+  }
+
+  get newLo(): number {
+    return this.words[this.at + o.OP_ARGS + 1]
+  }
+
+  get newHi(): number {
+    return this.words[this.at + o.OP_ARGS + 2]
+  }
 }
 
-const NO_WORDS = new Int32Array(0)
 const NOTHING = () => {}
-const CHANGES_ACTORS = Uint8Array.from(o.OP_NAMES, (_, code) =>
-  [o.OP_ACTOR_ATTACH, o.OP_ACTOR_DETACH, o.OP_KERNEL_BOOT, o.OP_VCPU_CREATE].includes(code) ? 1 : 0,
-)
+const PASSAGES = [
+  o.OP_ACTOR_ATTACH,
+  o.OP_ACTOR_DETACH,
+  o.OP_KERNEL_BOOT,
+  o.OP_PARTITION_RESET,
+  o.OP_VCPU_CREATE,
+]
+const CHANGES_ACTORS = Uint8Array.from(o.OP_NAMES, (_, code) => (PASSAGES.includes(code) ? 1 : 0))
 /** Where the registers of the ledger lie in a file's row: two words each, in the order of the slab. */
 const FILE_WORD = Int8Array.of(SCONTROL, SIEFP, SIMP, SIRBP)
+const KEY_OTHER = d.keyOfClass(CLASS_OTHER) | d.CHANGES
 
 /** A rule looks at whole states: only where cost does not matter. */
 export interface AuditorOptions {
@@ -54,33 +76,55 @@ export class Auditor implements Desk {
   readonly claims: Claims
   readonly ledger: Ledger
   readonly op = new Op()
+  hasCrashed = false
   /** Findings of the op at hand. */
   readonly found: Violation[] = []
   readonly #partition: Partition
   readonly #rules: readonly Rule[]
   readonly #watchers: readonly Watcher[]
-  readonly #dispatch: Dispatch
+  readonly #dispatch: d.Dispatch
   readonly #befores: readonly (() => void)[]
   readonly #afters: readonly (() => void)[]
   /** Number of the rule that is asked. */
   #judging = 0
+  /** Where the dispatch lists the rules for the op at hand. */
+  #key = 0
+  /** The AWAKE bit: set while any rule is, and always where cost does not matter. */
+  #awake = 0
+  readonly #isAwake: Uint8Array
+  #awakeCount = 0
 
-  /** @param options `deep`: also rules that compare whole states; `rules`: these, and no others */
-  constructor(partition: Partition, { rules, deep = false }: AuditorOptions = {}) {
+  /** @param options `deep`: all that rules can be asked; `rules`: these, and no others, and all of them */
+  constructor(partition: Partition, { rules, deep = rules !== undefined }: AuditorOptions = {}) {
     this.#partition = partition
     this.m = partition.machine
-    this.ledger = new Ledger(this.m.stride)
+    this.ledger = new Ledger(this.m)
     this.claims = new Claims(this.m, partition.names)
     this.#rules = rules ?? (deep ? RULES : SHALLOW)
-    this.#watchers = this.#rules.map((rule) => rule.watch(this))
-    this.#dispatch = dispatchOf(this.#rules, this.#watchers)
-    // Bound, not looked up: a call site that meets thirty classes costs more than most rules do.
-    this.#befores = this.#watchers.map((watcher) => watcher.before?.bind(watcher) ?? NOTHING)
-    this.#afters = this.#watchers.map((watcher) => watcher.after?.bind(watcher) ?? NOTHING)
+    this.#isAwake = new Uint8Array(this.#rules.length)
+    this.#awakeCount = deep ? 1 : 0
+    this.#awake = deep ? d.AWAKE : 0
+    this.#watchers = this.#rules.map((rule, i) => {
+      this.#judging = i
+      return rule.watch(this)
+    })
+    this.#dispatch = d.dispatchOf(this.#rules, this.#watchers, deep)
+    // Looked up once: a call site that meets thirty classes costs more than most rules do.
+    this.#befores = this.#watchers.map(({ before = NOTHING }) => before)
+    this.#afters = this.#watchers.map(({ after = NOTHING }) => after)
   }
 
   nameOf(actor: number): string {
     return this.#partition.names.text(actor)
+  }
+
+  wake(isAwake: boolean): void {
+    const i = this.#judging
+    const now = isAwake ? 1 : 0
+    if (this.#isAwake[i] === now) return
+    this.#isAwake[i] = now
+    this.#awakeCount += isAwake ? 1 : -1
+    this.#awake = this.#awakeCount > 0 ? d.AWAKE : 0
   }
 
   report({ severity, text, ...about }: Finding): void {
@@ -106,51 +150,57 @@ export class Auditor implements Desk {
     const { op } = this
     // Setting a length costs more than looking at it.
     if (this.found.length > 0) this.found.length = 0
-    op.code = words[at] & o.OP_CODE
+    const code = words[at] & o.OP_CODE
+    op.code = code
     op.seq = this.#partition.seq + 1
-    op.vcpu = words[at + o.OP_VCPU]
-    op.actor = words[at + o.OP_ACTOR]
-    op.byHost = (words[at] & o.OP_BY_HOST) !== 0
-    op.words = words
     op.at = at
-    op.msr = -1
-    op.file = -1
-    op.isChange = true
-    if (op.code === o.OP_MSR_WRITE) this.#look(words[at + o.OP_ARGS] >>> 0)
-    const numbers = this.#dispatch.before[this.#place()]
+    if (op.words !== words) op.words = words
+    const named = words[at + o.OP_ACTOR] === 0 ? 0 : d.NAMED
+    if (code === o.OP_MSR_WRITE) this.#key = this.#look(named) | named
+    else {
+      op.msr = -1
+      op.file = -1
+      this.#key = d.keyOfCode(code) | d.CHANGES | named
+    }
+    const numbers = this.#dispatch.before[this.#key | this.#awake]
     for (let i = 0; i < numbers.length; i++) {
-      this.#judging = numbers[i]
-      this.#befores[numbers[i]]()
+      const number = numbers[i]
+      this.#judging = number
+      this.#befores[number].call(this.#watchers[number])
     }
   }
 
   /** The same op was applied; its effects stand in the machine. */
   after(): void {
     const { op, m } = this
-    const place = this.#place()
-    const { length } = m.effects
-    const numbers =
-      length === 0
-        ? this.#dispatch.after[place]
-        : this.#dispatch.withEffects(place, kindsOf(m.effects.words, length))
+    const { effects } = m
+    const { file } = op
+    let key = this.#key | this.#awake
+    if (!isPlain(effects)) key |= d.REFUSED
+    if (file >= 0 && (m.w[file + SCONTROL] & 1) === 0) key |= d.OFF
+    const kinds = effects.length === 0 ? 0 : kindsOf(effects.words, effects.length)
+    const numbers = this.#dispatch.after(key, kinds)
     for (let i = 0; i < numbers.length; i++) {
-      this.#judging = numbers[i]
-      this.#afters[numbers[i]]()
+      const number = numbers[i]
+      this.#judging = number
+      this.#afters[number].call(this.#watchers[number])
     }
-    if (op.file >= 0) {
-      if ((op.actor !== 0 || op.isChange) && m.effects.ok) this.#note()
-    } else if (CHANGES_ACTORS[op.code] === 1) this.claims.changed()
+    if (file >= 0) {
+      if ((key & (d.NAMED | d.CHANGES)) !== 0 && effects.ok) this.#note()
+    } else if (CHANGES_ACTORS[op.code] === 1) this.#passed()
+    else if ((kinds & (1 << e.EFFECT_LIFECYCLE)) !== 0 && isCrash(effects)) this.hasCrashed = true
   }
 
   /** Judges liveness: no strand can take a step and no host work is queued. */
   settle(): readonly Violation[] {
+    const { op } = this
     this.found.length = 0
-    this.op.code = 0
-    this.op.seq = this.#partition.seq
-    this.op.vcpu = -1
-    this.op.actor = 0
-    this.op.msr = -1
-    this.op.file = -1
+    op.code = 0
+    op.seq = this.#partition.seq
+    op.words = NO_OP
+    op.at = 0
+    op.msr = -1
+    op.file = -1
     this.#watchers.forEach((watcher, i) => {
       this.#judging = i
       watcher.settled?.()
@@ -158,39 +208,61 @@ export class Auditor implements Desk {
     return [...this.found]
   }
 
-  /** Where the dispatch lists the rules for the op at hand. */
-  #place(): number {
-    const { op } = this
-    const isNamed = op.actor !== 0
-    if (op.code !== o.OP_MSR_WRITE) return placeOfCode(op.code, isNamed)
-    return placeOfClass(op.file < 0 ? CLASS_OTHER : classOf(op.msr), isNamed, op.isChange)
+  /** Actors came or went, perhaps with their kernel. */
+  #passed(): void {
+    this.claims.changed()
+    if (this.op.code === o.OP_KERNEL_BOOT || this.op.code === o.OP_PARTITION_RESET) this.hasCrashed = false
   }
 
-  /** The register that a write is about to change. */
-  #look(msr: number): void {
+  /** The register that a write is about to change. Returns the write's key. */
+  #look(named: number): number {
     const { op, m } = this
-    const v = m.rowOf(op.vcpu)
-    if (v < 0) return
+    const { words, at } = op
+    op.msr = -1
+    op.file = -1
+    const vcpu = words[at + o.OP_VCPU]
+    const v = m.rowOf(vcpu)
+    if (v < 0) return KEY_OTHER
+    const msr = words[at + o.OP_ARGS] >>> 0
     op.msr = msr
-    op.newLo = op.words[op.at + o.OP_ARGS + 1]
-    op.newHi = op.words[op.at + o.OP_ARGS + 2]
-    if (classOf(msr) === CLASS_OTHER) return
-    op.file = m.nested && isNestedMsr(msr) ? v + NESTED_FILE : v
-    const place = placeOf(msr)
-    if (place < 0) return
-    const word = op.file + wordOf(place)
-    op.oldLo = m.w[word]
-    op.oldHi = m.w[word + 1]
-    op.isChange = op.newLo !== op.oldLo || op.newHi !== op.oldHi
+    const index = indexOfRegister(msr)
+    if (index < 0) return KEY_OTHER
+    const file = m.nested && isNestedMsr(msr) ? v + NESTED_FILE : v
+    op.file = file
+    const key = d.keyOfClass(classAt(index))
+    const place = placeAt(index)
+    if (place < 0) return key | d.CHANGES
+    const word = file + wordOf(place)
+    const lo = m.w[word]
+    const hi = m.w[word + 1]
+    op.oldLo = lo
+    op.oldHi = hi
+    const isForeign =
+      named !== 0 && this.claims.foreignOwnerAt(file, place, vcpu, msr, words[at + o.OP_ACTOR]) !== 0
+    const change = lo === words[at + o.OP_ARGS + 1] && hi === words[at + o.OP_ARGS + 2] ? 0 : d.CHANGES
+    return key | change | (isForeign ? d.FOREIGN : 0)
   }
 
   #note(): void {
     const { op, m, ledger } = this
-    const place = placeOf(op.msr)
+    const place = placeAt(indexOfRegister(op.msr))
     if (place < 0) return
     const now = m.w[op.file + wordOf(place)]
     ledger.note(op.file, place, op.actor, op.seq, isOn(place, op.oldLo), isOn(place, now))
   }
+}
+
+/** Plain success, with a message delivered if there was one. */
+function isPlain(effects: e.Effects): boolean {
+  const { has } = effects
+  if (effects.fault !== e.FAULT_NONE || effects.errno !== 0) return false
+  if ((has & (e.HAS_STATUS | e.HAS_DELIVERY)) === 0) return true
+  if ((has & e.HAS_STATUS) !== 0 && effects.status !== 0) return false
+  return (has & e.HAS_DELIVERY) === 0 || effects.delivery === e.DELIVERED
+}
+
+function isCrash({ words }: e.Effects): boolean {
+  return words[0] === e.EFFECT_LIFECYCLE && words[1] === e.LIFECYCLE_CRASH
 }
 
 /** One bit a kind of effect. */
@@ -201,11 +273,11 @@ function kindsOf(words: Int32Array, length: number): number {
 }
 
 /** Word of a register of the ledger inside its file. */
-export function wordOf(place: number): number {
+function wordOf(place: number): number {
   return place >= LEDGER_SINTS ? SINTS + 2 * (place - LEDGER_SINTS) : FILE_WORD[place]
 }
 
 /** Enabled, or of a SINT: unmasked. */
-export function isOn(place: number, lo: number): boolean {
+function isOn(place: number, lo: number): boolean {
   return place >= LEDGER_SINTS ? (lo & 0x1_0000) === 0 : (lo & 1) !== 0
 }

@@ -17,6 +17,8 @@ const DOORBELLS = HV_X64_MSR_SINT0 + SINT_DOORBELL
 const CHANNELS = HV_X64_MSR_SINT0 + SINT_VMBUS
 const PARENTS = [INTERCEPTS, DOORBELLS, HV_X64_MSR_SIRBP]
 
+const NO_WORDS = new Int32Array(0)
+
 /** MSRs of the SynIC and its nested twin differ within their low sixteen bits. */
 const MSR_SPAN = 0x1_0000
 
@@ -32,6 +34,8 @@ export class Claims {
   readonly #byMsr = new Map<number, string>()
   /** Owners worked out, by vCPU and register. */
   readonly #owners = new Map<number, number>()
+  /** Owners plus 1 by file and place in the ledger, 0 = not known; files lie further apart than places. */
+  #known: Int32Array = NO_WORDS
   #names = 0
 
   constructor(
@@ -47,6 +51,7 @@ export class Claims {
   changed(): void {
     this.#names = this.names.size
     this.#owners.clear()
+    this.#known.fill(0)
   }
 
   /**
@@ -69,6 +74,22 @@ export class Claims {
   foreignOwner(vcpu: number, msr: number, actor: number): number {
     const owner = this.owner(vcpu, msr)
     return owner === actor ? 0 : owner
+  }
+
+  /**
+   * The same for the register at `place` of file `f`, which costs nothing once it is known.
+   * @param actor who writes; 0 if the register is its own or nobody's
+   */
+  foreignOwnerAt(f: number, place: number, vcpu: number, msr: number, actor: number): number {
+    if (this.#names !== this.names.size) this.changed()
+    const at = f + place
+    if (at >= this.#known.length) this.#known = new Int32Array(this.m.w.length)
+    let known = this.#known[at]
+    if (known === 0) {
+      known = this.owner(vcpu, msr) + 1
+      this.#known[at] = known
+    }
+    return known === actor + 1 ? 0 : known - 1
   }
 
   #find(vcpu: number, msr: number): number {

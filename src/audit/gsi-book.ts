@@ -13,17 +13,19 @@ import {
 import { fileIn, sintIn } from './effect-words.js'
 import type { Desk } from './rule.js'
 
-/** One GSI: the last edge that its SINT's vCPU accepted. */
+/** The last edge of a GSI that its SINT's vCPU accepted and that nobody has acknowledged since. */
 export interface Edge {
-  /** When it was accepted; 0: it was acknowledged since. */
-  seq: number
-  f: number
-  sint: number
-  vector: number
-  actor: number
-  /** When a binding was made last. */
-  bound: number
+  readonly gsi: number
+  /** When it was accepted. */
+  readonly seq: number
+  readonly f: number
+  readonly sint: number
+  readonly vector: number
+  readonly actor: number
 }
+
+/** Words of an edge: file, SINT and vector, actor. */
+const COLUMNS = 3
 
 /** Ops that change the book. Rules that read it watch them, and acknowledgements. */
 export const BOOK_OPS = [
@@ -37,7 +39,11 @@ export const BOOK_OPS = [
 export const BOOK_EFFECTS = [EFFECT_ACK]
 
 export class GsiBook {
-  readonly edges = new Map<number, Edge>()
+  /** When each GSI's edge was accepted, 0 = it has none; and its words. GSIs are few and close together. */
+  #seqs = new Float64Array(0)
+  #words = new Int32Array(0)
+  /** When a GSI was bound last. */
+  readonly #bound = new Map<number, number>()
   /** When the table was replaced last. */
   routedSeq = 0
   /** GSIs that were acknowledged in this op, and the edge each acknowledgement was for: 0 = none. */
@@ -62,15 +68,31 @@ export class GsiBook {
         this.routedSeq = op.seq
         return
       case OP_IRQFD_BIND:
-        this.#edgeOf(op.words[op.at + OP_ARGS]).bound = op.seq
+        this.#bound.set(op.words[op.at + OP_ARGS], op.seq)
         return
       case OP_PARTITION_RESET:
       case OP_VCPU_RESET:
       case OP_KERNEL_BOOT:
-        return this.edges.clear()
+        this.#bound.clear()
+        return void this.#seqs.fill(0)
       default:
         return this.#acknowledged()
     }
+  }
+
+  /** GSIs with an edge that was not acknowledged, ascending. */
+  *edges(): Generator<Edge> {
+    for (let gsi = 0; gsi < this.#seqs.length; gsi++) {
+      const seq = this.#seqs[gsi]
+      if (seq === 0) continue
+      const [f, about, actor] = this.#words.subarray(gsi * COLUMNS, (gsi + 1) * COLUMNS)
+      yield { gsi, seq, f, sint: about >> 8, vector: about & 0xff, actor }
+    }
+  }
+
+  /** When the GSI was bound last; 0: never. */
+  boundSeq(gsi: number): number {
+    return this.#bound.get(gsi) ?? 0
   }
 
   #asserted(gsi: number): void {
@@ -78,12 +100,12 @@ export class GsiBook {
     const { words, length } = m.effects
     for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) {
       if (words[at] !== EFFECT_IRQ) continue
-      const edge = this.#edgeOf(gsi)
-      edge.seq = op.seq
-      edge.f = fileIn(m, words[at + 1], words[at + 3])
-      edge.sint = sintIn(words[at + 3])
-      edge.vector = words[at + 2]
-      edge.actor = op.actor
+      if (gsi >= this.#seqs.length) this.#growTo(gsi)
+      const to = gsi * COLUMNS
+      this.#seqs[gsi] = op.seq
+      this.#words[to] = fileIn(m, words[at + 1], words[at + 3])
+      this.#words[to + 1] = (sintIn(words[at + 3]) << 8) | words[at + 2]
+      this.#words[to + 2] = op.actor
       return
     }
   }
@@ -95,9 +117,9 @@ export class GsiBook {
       const gsi = words[at + 1]
       if (this.ackedCount === this.acked.length) this.#grow()
       this.acked[this.ackedCount] = gsi
-      const edge = this.edges.size === 0 ? undefined : this.edges.get(gsi)
-      this.ackedSeq[this.ackedCount++] = edge === undefined ? 0 : edge.seq
-      if (edge !== undefined) edge.seq = 0
+      const seq = gsi < this.#seqs.length ? this.#seqs[gsi] : 0
+      this.ackedSeq[this.ackedCount++] = seq
+      if (seq !== 0) this.#seqs[gsi] = 0
     }
   }
 
@@ -110,13 +132,13 @@ export class GsiBook {
     this.ackedSeq.set(seqs)
   }
 
-  #edgeOf(gsi: number): Edge {
-    let edge = this.edges.get(gsi)
-    if (edge === undefined) {
-      edge = { seq: 0, f: 0, sint: 0, vector: 0, actor: 0, bound: 0 }
-      this.edges.set(gsi, edge)
-    }
-    return edge
+  #growTo(gsi: number): void {
+    const seqs = new Float64Array(2 * (gsi + 1))
+    seqs.set(this.#seqs)
+    this.#seqs = seqs
+    const words = new Int32Array(COLUMNS * seqs.length)
+    words.set(this.#words)
+    this.#words = words
   }
 }
 

@@ -1,4 +1,6 @@
 /** Who wrote the SynIC registers of each vCPU last, and who switched its pages and SynIC on and off. */
+import { NESTED_FILE } from '../synic/layout.js'
+import type { Machine } from '../synic/machine.js'
 
 /** Registers of one file that the ledger knows, by place: SCONTROL, SIEFP, SIMP, SIRBP, then SINT0 to 15. */
 export const LEDGER_SCONTROL = 0
@@ -22,15 +24,19 @@ const DISABLER = 4
 const DISABLE_SEQ = 5
 
 export class Ledger {
-  /** A row for each file, two a vCPU where files are nested; made when the first is written. */
+  /** A row for each file; made when the first is written. */
   #rows = new Float64Array(0)
+  /** Rows lie as files do in the slab, this many times as far apart. */
+  readonly #scale: number
 
-  /** @param stride words from one vCPU's registers to the next in the machine's slab */
-  constructor(private readonly stride: number) {}
+  constructor({ nested, stride }: Pick<Machine, 'nested' | 'stride'>) {
+    const least = nested ? Math.min(NESTED_FILE, stride - NESTED_FILE) : stride
+    this.#scale = Math.ceil(ROW / least)
+  }
 
   /** Notes a write that was accepted. `seq` 0 means never. */
   note(file: number, place: number, actor: number, seq: number, wasOn: boolean, isOn: boolean): void {
-    const base = this.#rowOf(file)
+    const base = file * this.#scale
     if (base + ROW > this.#rows.length) this.#grow(base)
     const row = this.#rows
     const at = base + place * COLUMNS
@@ -72,18 +78,13 @@ export class Ledger {
 
   /** The file of a vCPU that was reset: nobody has written it since. */
   forget(file: number): void {
-    const base = this.#rowOf(file)
+    const base = file * this.#scale
     this.#rows.fill(0, base, base + ROW)
   }
 
   #get(file: number, place: number, column: number): number {
-    const at = this.#rowOf(file) + place * COLUMNS + column
+    const at = file * this.#scale + place * COLUMNS + column
     return at < this.#rows.length ? this.#rows[at] : 0
-  }
-
-  #rowOf(file: number): number {
-    const vcpu = Math.floor(file / this.stride)
-    return (2 * vcpu + (file === vcpu * this.stride ? 0 : 1)) * ROW
   }
 
   #grow(base: number): void {

@@ -55,6 +55,16 @@ export function isNestedMsr(msr: number): boolean {
 
 const indexOf = (msr: number) => msr - FIRST - (isNestedMsr(msr) ? NESTED_MSR_OFFSET : 0)
 
+/** Where the register stands in this module's tables; -1: it has no class. */
+export function indexOfRegister(msr: number): number {
+  const index = indexOf(msr)
+  return index >= 0 && index < SPAN && CLASS_OF[index] !== CLASS_OTHER ? index : -1
+}
+
+export const classAt = (index: number) => CLASS_OF[index]
+
+export const placeAt = (index: number) => PLACE_OF[index]
+
 /** Index in CLASSES. */
 export function classOf(msr: number): number {
   const index = indexOf(msr)

@@ -19,9 +19,13 @@ export interface Desk {
   readonly ledger: Ledger
   /** The op at hand. One object is used for all ops: nothing of it may be kept. */
   readonly op: OpView
+  /** The kernel has reported that it crashed, and no other has started yet. */
+  readonly hasCrashed: boolean
   /** An actor's name; '' for ops that name none. */
   nameOf(actor: number): string
   report(finding: Finding): void
+  /** The rule that is asked has something to follow up, or no longer: see Interest.whileAwake. */
+  wake(isAwake: boolean): void
 }
 
 /** The op being judged, as its record has it. */
@@ -74,24 +78,47 @@ export interface Watcher {
 /** Registers by use, so that rules are only asked about those they care for. */
 export type RegisterClass = 'SCONTROL' | 'SIEFP' | 'SIMP' | 'SIRBP' | 'EOM' | 'SINT' | 'STIMER' | 'other'
 
-export interface Rule {
+/**
+ * What a rule is asked about: ops by code, writes by register, whatever raised an interrupt, filled a slot,
+ * set a flag, ... by kind of effect. The conditions keep it from being asked where it would have nothing to
+ * say.
+ */
+export interface Interest {
+  /** Ops by code; `msr.write` by register instead. */
+  readonly ops?: readonly number[]
+  readonly registers?: readonly RegisterClass[]
+  readonly effects?: readonly number[]
+  /** Registers and effects: only of ops that name an actor. */
+  readonly needsActor?: boolean
+  /** Registers: only writes that change the register. */
+  readonly onChange?: boolean
+  /** Registers: only writes by an actor to what is somebody else's. */
+  readonly onForeign?: boolean
+  /** Registers: only while SCONTROL is clear after the write. */
+  readonly whileOff?: boolean
+  /**
+   * Only where the answer is not plain success: a fault, errno, status, or a message that is not delivered.
+   */
+  readonly onRefusal?: boolean
+  /** Not where the op had an effect of this kind. */
+  readonly unless?: number
+  /** Only while the watcher said that it has something to follow up; it may be asked though it sleeps. */
+  readonly whileAwake?: boolean
+  /** It guards the machine itself: asked only where cost does not matter. */
+  readonly deep?: boolean
+}
+
+export interface Rule extends Interest {
   /** `I1` to `I24`, or the rule's own name where it belongs to none of them. */
   readonly invariant: string
   /** snake_case. */
   readonly rule: string
   /** What must hold, in one sentence. */
   readonly holds: string
-  /** Ops it watches, by code; `msr.write` by register instead. */
   readonly ops: readonly number[]
   readonly registers: readonly RegisterClass[]
-  /** Does it watch whatever raised an interrupt, filled a slot, set a flag, ...: effects of these kinds? */
-  readonly effects?: readonly number[]
-  /** It has nothing to say of registers and effects where no actor is named. */
-  readonly needsActor?: boolean
-  /** It has nothing to say of register writes that leave the register as it was. */
-  readonly onChange?: boolean
-  /** It compares whole states: looked at only where cost does not matter. */
-  readonly deep?: boolean
+  /** What it is asked about besides, on other conditions. */
+  readonly more?: readonly Interest[]
   watch(desk: Desk): Watcher
 }
 

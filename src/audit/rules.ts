@@ -14,6 +14,7 @@ import { lostEdge } from './rules/lost-edge.js'
 import { lostWake } from './rules/lost-wake.js'
 import { messageFate } from './rules/message-fate.js'
 import { messageUnread } from './rules/message-unread.js'
+import { messageUnseen } from './rules/message-unseen.js'
 import { offline } from './rules/offline.js'
 import { pageOverlap } from './rules/page-overlap.js'
 import { pageWrite } from './rules/page-write.js'
@@ -70,6 +71,7 @@ export const RULES: readonly Rule[] = [
   freshOverlay,
   messageFate,
   messageUnread,
+  messageUnseen,
   waitingMessage,
   slotLeak,
   slotOwnership,

@@ -13,6 +13,11 @@ export const LINUX = 'linux'
 const GUEST_OS_ID: Halves = { lo: 0x0100_0000, hi: 0x8100_0006 | 0 }
 const ASSIST_PAGE = 'linux VP assist page'
 
+const CRASH_PARAMETERS = 5
+/** HV_CRASH_CTL_CRASH_NOTIFY, bit 63. */
+const CRASH_NOTIFY = 0x8000_0000 | 0
+const NOTHING: Halves = { lo: 0, hi: 0 }
+
 const disabled = ({ lo, hi }: Halves): Halves => ({ lo: lo & ~PAGE_ENABLE, hi })
 
 /** hv_init_tsc_clocksource and hyperv_init, on the CPU that boots. */
@@ -44,6 +49,20 @@ export function* hypervCleanupCpu(kernel: Kernel, vcpu: number): Strand {
   const at: Place = { actor: LINUX, vcpu }
   if (isRoot(kernel.config.kind)) yield* update(at, msrs.HV_X64_MSR_VP_ASSIST_PAGE, disabled)
   else yield wrmsr(at, msrs.HV_X64_MSR_VP_ASSIST_PAGE, 0)
+}
+
+/**
+ * hyperv_report_panic, from the panic notifier: crash_kexec_post_notifiers is set wherever the crash MSRs are
+ * there, so that the hypervisor hears of the crash before the next kernel starts.
+ */
+export function* hypervReportPanic(vcpu: number): Strand {
+  const at: Place = { actor: LINUX, vcpu }
+  for (let n = 0; n < CRASH_PARAMETERS; n++) {
+    // P1 is the guest OS id; error, IP, AX and SP of a crash that nobody debugs are 0.
+    const { lo, hi } = n === 1 ? GUEST_OS_ID : NOTHING
+    yield wrmsr(at, msrs.HV_X64_MSR_CRASH_P0 + n, lo, hi)
+  }
+  yield wrmsr(at, msrs.HV_X64_MSR_CRASH_CTL, 0, CRASH_NOTIFY)
 }
 
 /** hyperv_cleanup: the last thing that a kernel says to the hypervisor. */

@@ -1,5 +1,12 @@
 /** A Linux kernel with its Hyper-V drivers: boot, kexec, crash, and CPUs that go and come back. */
-import { hypervCleanup, hypervCleanupCpu, hypervInit, hypervInitCpu, LINUX } from './hyperv.js'
+import {
+  hypervCleanup,
+  hypervCleanupCpu,
+  hypervInit,
+  hypervInitCpu,
+  hypervReportPanic,
+  LINUX,
+} from './hyperv.js'
 import type { Kernel } from './kernel.js'
 import { mshvDown, mshvOffline, mshvOnline, mshvReboot, mshvUp, type Notifier } from './mshv-life.js'
 import type { MshvVersion } from './mshv-state.js'
@@ -82,11 +89,13 @@ export function* linuxKexec(kernel: Kernel, options: KexecOptions): Strand<numbe
 }
 
 /**
- * hv_machine_crash_shutdown: what only the crashing CPU can do. The others stop with their SynIC as it is,
- * and MSHV has no part in it.
+ * hyperv_report_panic, then hv_machine_crash_shutdown: what only the crashing CPU can do. The others stop
+ * with
+ * their SynIC as it is, and MSHV has no part in it.
  */
 export function* linuxCrash(kernel: Kernel, vcpu: number, options: CrashOptions): Strand<number> {
   let errno = 0
+  yield* hypervReportPanic(vcpu)
   if (kernel.vmbusExists) {
     errno = yield* vmbusCrashUnload(kernel, vcpu, options.rounds)
     if (kernel.timersExist) yield* stimerShutdown(vcpu)

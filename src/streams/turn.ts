@@ -21,7 +21,9 @@ export class Turn {
     this.#hubs.add(distribute)
   }
 
-  /** Calls `write` once the socket at hand has been read: who waits for an answer does not wait for others. */
+  /**
+   * Calls `write` once the socket at hand has been read: who waits for an answer does not wait for others.
+   */
   write(write: () => void): void {
     this.#outboxes.add(write)
   }

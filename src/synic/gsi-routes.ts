@@ -1,9 +1,11 @@
 /** GSI routing, irqfds and resamplers (KVM irq_comm.c, irqchip.c, eventfd.c). */
+
+import { testBit } from '../hv/bits.js'
 import { EBADF, EBUSY, EINVAL, EPERM } from '../hv/errno.js'
 import { GSI_LIMIT } from '../hv/limits.js'
-import { SINT_COUNT } from '../hv/registers.js'
+import { SINT_COUNT, SINT_VECTOR } from '../hv/registers.js'
 import { EFFECT_ACK, FROM_GSI } from './effects.js'
-import { SINT_TO_GSI } from './layout.js'
+import { IRR, ISR, SINTS } from './layout.js'
 import type { Machine } from './machine.js'
 import { completeOnAck, implicitRouteAt } from './qemu.js'
 import { setIrq, setSintGsi } from './sint.js'
@@ -50,17 +52,27 @@ export function setRoutes(m: Machine, words: Int32Array, at: number, count: numb
 
 /**
  * After an installation every SINT learns which GSI its acknowledgement notifies (kvm_hv_irq_routing_update).
- * KVM never takes the link back: a removed route goes on being notified. Elsewhere only routes that stand are.
+ * KVM never takes the link back: a removed route goes on being notified. Elsewhere only routes that stand
+ * are.
  */
 export function installRoutes(m: Machine): void {
-  if (!m.profile.kvm) {
-    for (const v of m.rowsById()) {
-      for (const f of m.filesOf(v)) m.w.fill(-1, f + SINT_TO_GSI, f + SINT_TO_GSI + 8)
-    }
-  }
+  if (!m.profile.kvm) forgetLinks(m)
   for (const { gsi, vcpu, sint } of allRoutes(m)) {
     const v = m.rowOfVp(vcpu)
     if (v >= 0 && m.isActive(v) && sint >= 0 && sint < SINT_COUNT) setSintGsi(m, v, sint, gsi)
+  }
+}
+
+/** Links of the old table go, but for interrupts under way, whose end is still to be told. */
+function forgetLinks(m: Machine): void {
+  for (const v of m.rowsById()) {
+    for (const f of m.filesOf(v)) {
+      for (let sint = 0; sint < SINT_COUNT; sint++) {
+        const vector = m.w[f + SINTS + 2 * sint] & SINT_VECTOR
+        const isUnderWay = testBit(m.w, v + ISR, vector) || testBit(m.w, v + IRR, vector)
+        if (!isUnderWay) setSintGsi(m, f, sint, -1)
+      }
+    }
   }
 }
 

@@ -193,7 +193,10 @@ function acknowledge(m: Machine, f: number, sint: number): void {
 export function notifyVector(m: Machine, f: number, vector: number): void {
   for (let sint = 0; sint < SINT_COUNT; sint++) {
     const gsi = sintGsi(m, f, sint)
-    if (gsi >= 0 && (m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) === vector) notifyGsi(m, gsi)
+    if (gsi < 0 || (m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) !== vector) continue
+    notifyGsi(m, gsi)
+    // The link of a route that went while its interrupt was in service has done its duty.
+    if (m.routed[gsi] !== 1 || m.routes[2 * gsi + 1] !== sint) setSintGsi(m, f, sint, -1)
   }
 }
 

@@ -2,7 +2,9 @@
 import { describe, expect, it } from 'vitest'
 import { messageFate } from '../../src/audit/rules/message-fate.js'
 import { messageUnread } from '../../src/audit/rules/message-unread.js'
+import { messageUnseen } from '../../src/audit/rules/message-unseen.js'
 import { slotLeak } from '../../src/audit/rules/slot-leak.js'
+import { slotOwnership } from '../../src/audit/rules/slot-ownership.js'
 import { waitingMessage } from '../../src/audit/rules/waiting-message.js'
 import { DELIVERED, QUEUED } from '../../src/synic/effects.js'
 import type { ProfileName } from '../../src/synic/profile.js'
@@ -207,7 +209,7 @@ describe('waiting_message', () => {
         invariant: 'I7',
         severity: 'error',
         actor: 'mshv',
-        text: 'messages for SINT0 are refused: SIMP is enabled by nobody',
+        text: 'messages for SINT0 are refused: nobody has enabled SIMP',
       },
     ])
   })
@@ -278,5 +280,46 @@ describe('slot_leak', () => {
         .run(...lines)
         .said(),
     ).toEqual(expected)
+  })
+})
+
+describe('a reset of one vCPU', () => {
+  const OFFER = ['post v0 s2 t=1 #offer', 'reset v0']
+  it.each([
+    ['late, after the partition was reset', ['reset', UP, ...OFFER], ['message_unread 40000092']],
+    ['of a machine that runs', OFFER, ['message_unread? 40000092']],
+    ['with an empty slot', ['reset', UP, 'reset v0'], []],
+    ['once the message was taken', ['reset', UP, 'post v0 s2 t=1', ...CYCLE, 'reset v0'], []],
+    ['of the whole machine', ['post v0 s2 t=1 #offer', 'reset'], []],
+    ['by a kernel that boots after a reset', ['post v0 s2 t=1 #offer', 'boot K2 reset'], []],
+  ] as const)('%s', (_why, lines, expected) => {
+    const m = audited({ profile: 'tlfs' }, messageUnread).run(UP, ...lines)
+    expect(m.said()).toEqual(expected)
+  })
+
+  it('on KVM is of the APIC alone', () => {
+    const m = audited({ profile: 'kvm-synic2' }, messageUnread).run(UP, 'reset', UP, ...OFFER)
+    expect(m.said()).toEqual([])
+  })
+})
+
+describe('message_unseen', () => {
+  const read = (actor: string) => ({ op: 'mem.read', gpa: '0x10200', len: 256, actor })
+  const CLEAR = 'poke 0x10200=00000000'
+  const race = (seen: readonly string[]) => {
+    const m = audited({ profile: 'tlfs' }, slotOwnership, messageUnseen)
+    m.run(UP, 'post v0 s2 t=1 #A', 'post v0 s2 t=1 #B')
+    for (const actor of ['h1', 'h2']) m.do(read(actor))
+    m.run(`${CLEAR} by h2`, 'v0 h2 EOM=0')
+    for (const actor of seen) m.do(read(actor))
+    return m.run(`${CLEAR} by h1`).said()
+  }
+
+  it.each([
+    ['a message that nobody has seen', [], ['slot_ownership h1 40000092', 'message_unseen h1 40000092']],
+    ['one that another has read', ['h2'], ['slot_ownership h1 40000092']],
+    ['one that it has read itself', ['h1'], []],
+  ] as const)('%s', (_why, seen, expected) => {
+    expect([...race(seen)].sort()).toEqual([...expected].sort())
   })
 })

@@ -56,6 +56,7 @@ it('elsewhere nothing documents a link that stays', () => {
 
 const reasons = [
   ['masked before its EOI', ['take v0', 'v0 x SINT2=0x100f3', 'eoi v0']],
+  ['and unmasked after it', ['take v0', 'v0 x SINT2=0x100f3', 'eoi v0', 'v0 x SINT2=0xf3']],
   ['moved to another vector before its EOI', ['take v0', 'v0 x SINT2=0xf5', 'eoi v0']],
   ['auto-EOI, and no EOM', ['v0 x SINT2=0x200f3', 'take v0']],
 ] as const

@@ -111,3 +111,9 @@ it.each([
     { severity: 'error', text: expect.stringContaining('writes over the message') },
   ])
 })
+
+it('a slot that the host fills again at once was not filled by the guest', () => {
+  const m = audited({ profile: 'openvmm' }, slotOwnership).run(UP)
+  play(m, ['post v0 s2 t=1', 'post v0 s2 t=2', read('h1'), cas('h1')])
+  expect(m.said()).toEqual([])
+})

@@ -158,3 +158,28 @@ describe('stale_timer', () => {
     expect(m.said()).toEqual(expected)
   })
 })
+
+describe('pages that the platform has enabled', () => {
+  const PLATFORM = 'v0 host SIMP=0x30001 SIEFP=0x31001'
+  const NAME = 'v0 firmware GUEST_OS_ID=0x10000000000'
+  const LEAVE = 'v0 firmware GUEST_OS_ID=0'
+  it.each([
+    ['used as they are and left so', [PLATFORM, NAME, LEAVE, 'boot K2'], []],
+    [
+      'moved by the guest, whose they are then',
+      [PLATFORM, NAME, 'v0 firmware SIMP=0x10001', LEAVE],
+      ['firmware'],
+    ],
+    [
+      'taken back in time',
+      [PLATFORM, NAME, 'v0 firmware SIMP=0x10001', 'v0 firmware SIMP=0x10000', LEAVE],
+      [],
+    ],
+    ['freed by a guest that thinks them its own', [PLATFORM, NAME, 'free 0x30000 by firmware'], ['']],
+    ['restored by a VMM', ['pause', PLATFORM, NAME.replace('firmware', 'host'), 'resume', LEAVE], ['', '']],
+    ['written by the host of a guest that runs', [NAME, PLATFORM, LEAVE], ['', '']],
+  ] as const)('%s', (_why, lines, actors) => {
+    const m = audited({ profile: 'tlfs', kind: 'guest' }, stalePage).run(...lines)
+    expect(m.violations.map(({ actor }) => actor)).toEqual(actors)
+  })
+})

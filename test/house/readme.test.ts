@@ -4,11 +4,19 @@ import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const ROOT = join(import.meta.dirname, '../..')
 const MAIN = join(ROOT, 'src/cli/main.ts')
+const TSX = join(ROOT, 'node_modules/tsx/dist/loader.mjs')
+/** What a reader of a fresh clone has built, and the sources it is built from: the tests need no build. */
+const BUILT: readonly (readonly [string, string])[] = [
+  ['npx synicd', `${process.execPath} --import ${TSX} ${MAIN}`],
+  ['node --input-type', `${process.execPath} --import ${TSX} --input-type`],
+  ['"synicd/client"', `"${pathToFileURL(join(ROOT, 'src/client/index.ts')).href}"`],
+]
 
 interface Step {
   readonly command: string
@@ -44,15 +52,19 @@ describe('the tour in the README', () => {
     rmSync(folder, { recursive: true })
   })
 
-  it('has a tour', () => expect(steps.length).toBeGreaterThanOrEqual(8))
+  it('has a tour of REST, a stream, a scenario and its fix, and an audit', () => {
+    const all = steps.map(({ command }) => command).join('\n')
+    expect(steps.length).toBeGreaterThanOrEqual(12)
+    for (const part of ['/ops', '.stream(', 'mshv=pre-series', 'mshv=v4', 'synicd audit']) {
+      expect(all).toContain(part)
+    }
+  })
 
   it.each(steps.map((step, i) => [i + 1, step] as const))('step %i', async (_i, { command, output }) => {
-    const here = command
-      .replaceAll('localhost:8440', address)
-      .replaceAll(
-        'npx synicd',
-        `${process.execPath} --import ${join(ROOT, 'node_modules/tsx/dist/loader.mjs')} ${MAIN}`,
-      )
+    const here = BUILT.reduce(
+      (text, [built, source]) => text.replaceAll(built, source),
+      command.replaceAll('localhost:8440', address),
+    )
     const { stdout } = await promisify(execFile)('bash', ['-c', here], { cwd: folder })
     expect(stdout.trim()).toBe(output.trim())
   })

@@ -70,9 +70,19 @@ describe('gsi.route', () =>
       [...UP, route([entry(40)]), raise(40, irq()), takes(0xf3), route([]), eoi(acks(40))],
     ],
     [
-      'elsewhere only a route that stands is notified',
+      'elsewhere only one that stands, or whose interrupt was in service when it went, is notified',
       ['openvmm', 'tlfs'],
-      [...UP, route([entry(40)]), raise(40, irq()), takes(0xf3), route([]), eoi(NO_ACKS)],
+      [
+        ...UP,
+        route([entry(40)]),
+        raise(40, irq()),
+        takes(0xf3),
+        route([[41, 0, 3]]),
+        eoi(acks(40)),
+        signal(2, 5, irq()),
+        takes(0xf3),
+        eoi(NO_ACKS),
+      ],
     ],
     [
       'the whole table is replaced',

@@ -74,7 +74,7 @@ export const definedAnswers: Rule = {
   holds: 'What is refused has no consequences.',
   ops: OPS,
   registers: REGISTERS,
-  onChange: true,
+  onRefusal: true,
   watch: (desk) => new DefinedAnswers(desk),
 }
 

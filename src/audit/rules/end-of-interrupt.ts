@@ -123,7 +123,13 @@ export const endOfInterrupt: Rule = {
   invariant: 'I12',
   rule: 'end_of_interrupt',
   holds: 'Auto-EOI leaves nothing in service, other interrupts get one EOI, and a vector has one way to end.',
-  ops: [OP_APIC_ACK, OP_APIC_EOI],
-  registers: ['SINT', 'other'],
+  ops: [],
+  registers: ['SINT'],
+  onChange: true,
+  more: [
+    { ops: [OP_APIC_EOI], registers: ['other'], unless: EFFECT_EOI },
+    // What is in service after an interrupt was taken is the machine's doing.
+    { ops: [OP_APIC_ACK], deep: true },
+  ],
   watch: (desk) => new EndOfInterrupt(desk),
 }

@@ -25,14 +25,14 @@ import type { Desk, Rule, Watcher } from '../rule.js'
 class EomVcpu implements Watcher {
   /** Slots emptied by plain stores, by register file * 16 + SINT: when. */
   readonly #emptied = new Map<number, number>()
-  /** By vCPU: when it wrote EOM last, and who did. */
+  /** By vCPU: when it wrote EOM last since a slot was emptied, and who did. */
   readonly #eoms = new Map<number, { seq: number; actor: number }>()
 
   constructor(private readonly desk: Desk) {}
 
   after(): void {
     const { op, m } = this.desk
-    if (m.effects.length === 0) return
+    if (m.effects.length === 0 && op.code !== OP_PARTITION_RESET && op.code !== OP_KERNEL_BOOT) return
     switch (op.code) {
       case OP_APIC_EOI:
         return this.#judge('EOI')
@@ -45,7 +45,8 @@ class EomVcpu implements Watcher {
       case OP_PARTITION_RESET:
       case OP_KERNEL_BOOT:
         this.#emptied.clear()
-        return this.#eoms.clear()
+        this.#eoms.clear()
+        return this.desk.wake(false)
       default:
         return this.#stored()
     }
@@ -58,7 +59,9 @@ class EomVcpu implements Watcher {
     for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) {
       const kind = words[at]
       const isOwn = words[at + 1] === op.vcpu
-      if (kind === EFFECT_EOM && isOwn) this.#eoms.set(op.vcpu, { seq: op.seq, actor: op.actor })
+      if (kind === EFFECT_EOM && isOwn && this.#emptied.size > 0) {
+        this.#eoms.set(op.vcpu, { seq: op.seq, actor: op.actor })
+      }
       if (
         isOwn ||
         (kind !== EFFECT_EOM && kind !== EFFECT_EOI && kind !== EFFECT_MESSAGE && kind !== EFFECT_FREED)
@@ -91,6 +94,7 @@ class EomVcpu implements Watcher {
     for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) {
       if (words[at] !== EFFECT_FREED) continue
       this.#emptied.set(m.queueKey(fileIn(m, words[at + 1], words[at + 2]), sintIn(words[at + 2])), op.seq)
+      this.desk.wake(true)
     }
   }
 
@@ -120,15 +124,11 @@ export const eomVcpu: Rule = {
   invariant: 'I13',
   rule: 'eom_vcpu',
   holds: 'EOM and EOI act on the vCPU that writes them, on no other.',
-  ops: [
-    OP_APIC_EOI,
-    OP_MESSAGE_COMPLETE,
-    OP_MEM_WRITE,
-    OP_MEM_CAS,
-    OP_MEM_XCHG,
-    OP_PARTITION_RESET,
-    OP_KERNEL_BOOT,
+  ops: [OP_MEM_WRITE, OP_MEM_CAS, OP_MEM_XCHG, OP_PARTITION_RESET, OP_KERNEL_BOOT],
+  registers: [],
+  more: [
+    { effects: [EFFECT_EOM], whileAwake: true },
+    { ops: [OP_APIC_EOI, OP_MESSAGE_COMPLETE], registers: ['EOM', 'other'], deep: true },
   ],
-  registers: ['EOM', 'other'],
   watch: (desk) => new EomVcpu(desk),
 }

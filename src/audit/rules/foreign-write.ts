@@ -35,6 +35,6 @@ export const foreignWrite: Rule = {
   holds: 'A claimed register is written only by an actor that claims it.',
   ops: [],
   registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'SINT'],
-  needsActor: true,
+  onForeign: true,
   watch: (desk) => new ForeignWrite(desk),
 }

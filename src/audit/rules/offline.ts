@@ -102,7 +102,9 @@ class Offline implements Watcher {
     const vcpu = vcpuOf(m, f)
     const where = otherSeq === 0 ? '' : ' in a page that was disabled'
     const text = `vCPU ${vcpu} is offline, and ${WHATS[what]}${what >= ROUTE ? ' to it' : ` there${where}`}`
-    this.desk.report({ severity: 'error', vcpu, otherSeq, text })
+    // A kernel that crashes stops its other CPUs where they are.
+    const severity = this.desk.hasCrashed ? 'note' : 'error'
+    this.desk.report({ severity, vcpu, otherSeq, text })
   }
 }
 

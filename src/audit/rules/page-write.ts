@@ -76,7 +76,7 @@ class PageWrite implements Watcher {
     const key = f * PLACE_COUNT + place
     if (this.#told.get(key) === writeSeq) return
     this.#told.set(key, writeSeq)
-    const why = isTaken ? `in the hands of ${holder}` : isOld ? 'of a kernel that is gone' : 'freed'
+    const why = isTaken ? `${holder}'s by now` : isOld ? 'that of a kernel that is gone' : 'freed'
     this.#tell(f, place, gpn, why, isOld ? this.#bootSeq : freed)
   }
 

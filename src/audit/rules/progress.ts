@@ -128,7 +128,7 @@ class Progress implements Watcher {
     if ((!isMarked && !isWoken) || isEnabled) return
     this.desk.report({
       severity: 'error',
-      text: `the host wrote 0 to timer ${i}, and its vCPU has work to do for it`,
+      text: `the host wrote 0 to STIMER${i}, and its vCPU has work to do for it`,
     })
   }
 }

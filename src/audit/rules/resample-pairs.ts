@@ -30,15 +30,17 @@ class ResamplePairs implements Watcher {
 
   settled(): void {
     const { m } = this.desk
-    for (const [gsi, edge] of this.#book.edges) {
-      if (!isUnacknowledged(m, gsi, edge)) continue
-      const reason = knownReason(m, gsi, edge)
+    for (const edge of this.#book.edges()) {
+      const { gsi } = edge
+      if (!isUnacknowledged(m, edge)) continue
+      const reason = knownReason(this.desk, edge)
+      const because = reason === '' ? '' : `: ${reason}`
       this.desk.report({
         severity: reason === '' ? 'error' : 'note',
         vcpu: m.vcpuId(m.rowOfFile(edge.f)),
         other: edge.actor,
         otherSeq: edge.seq,
-        text: `GSI ${gsi} was asserted, its interrupt ended, and nobody was told${reason && `: ${reason}`}`,
+        text: `GSI ${gsi} was asserted and its interrupt ended, but no notification followed${because}`,
       })
     }
   }
@@ -53,7 +55,7 @@ class ResamplePairs implements Watcher {
       // Two SINTs that link to one GSI after a change of table: KVM's links are never taken back.
       this.#say(m.profile.kvm ? 'note' : 'error', `GSI ${gsi} is notified twice for one acknowledgement`)
     }
-    if (seq !== 0 && seq < (book.edges.get(gsi)?.bound ?? 0)) {
+    if (seq !== 0 && seq < book.boundSeq(gsi)) {
       this.#say('note', `GSI ${gsi} notifies its new binding of an interrupt from before it was made`, seq)
     }
   }

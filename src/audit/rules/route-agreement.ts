@@ -3,11 +3,14 @@
  * SINT,
  * and one in service when the table changed still gets its notification (KVM kvm_hv_irq_routing_update).
  */
-import { SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
+import { SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
 import { EFFECT_EOI, EFFECT_WORDS } from '../../synic/effects.js'
 import { isRouted } from '../../synic/gsi-routes.js'
 import { NESTED_FILE, SINTS, VP_INDEX } from '../../synic/layout.js'
+import { OP_GSI_ASSERT } from '../../synic/op.js'
+import { MODEL_QEMU } from '../../synic/profile.js'
 import { implicitRouteAt } from '../../synic/qemu.js'
+import { sintGsi } from '../../synic/sint.js'
 import { BOOK_EFFECTS, BOOK_OPS, type GsiBook, gsiBookOf } from '../gsi-book.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 import { isUnacknowledged, knownReason } from '../unacknowledged.js'
@@ -19,11 +22,13 @@ class RouteAgreement implements Watcher {
 
   constructor(private readonly desk: Desk) {
     this.#book = gsiBookOf(desk)
+    desk.wake(this.#mayDisagree())
   }
 
   after(): void {
     const book = this.#book
     book.read()
+    if (CHANGING.includes(this.desk.op.code)) this.desk.wake(this.#mayDisagree())
     for (let i = 0; i < book.ackedCount; i++) {
       // What was in service under the old table is owed its notification.
       if (book.ackedSeq[i] !== 0 && book.ackedSeq[i] < book.routedSeq) continue
@@ -33,17 +38,33 @@ class RouteAgreement implements Watcher {
 
   settled(): void {
     const { m } = this.desk
-    for (const [gsi, edge] of this.#book.edges) {
-      if (edge.seq >= this.#book.routedSeq || !isUnacknowledged(m, gsi, edge)) continue
-      const reason = knownReason(m, gsi, edge)
+    for (const edge of this.#book.edges()) {
+      const { gsi } = edge
+      if (edge.seq >= this.#book.routedSeq || !isUnacknowledged(m, edge)) continue
+      const reason = knownReason(this.desk, edge)
       this.desk.report({
         severity: reason === '' ? 'error' : 'note',
         vcpu: m.vcpuId(m.rowOfFile(edge.f)),
         other: edge.actor,
         otherSeq: edge.seq,
-        text: `the routes changed under an interrupt of GSI ${gsi}, never acknowledged${because(reason)}`,
+        text: `the routes changed under an interrupt of GSI ${gsi}, whose end told nobody${because(reason)}`,
       })
     }
+  }
+
+  /** Does a SINT have a link that the present table does not ask for? QEMU makes links by itself. */
+  #mayDisagree(): boolean {
+    const { m } = this.desk
+    if (m.profile.model === MODEL_QEMU) return true
+    for (let v = 0; v < m.vcpuCount * m.stride; v += m.stride) {
+      for (let sint = 0; sint < SINT_COUNT; sint++) {
+        const gsi = sintGsi(m, v, sint)
+        if (gsi < 0) continue
+        const isAsked = isRouted(m, gsi) && m.routes[2 * gsi] === m.w[v + VP_INDEX]
+        if (!isAsked || m.routes[2 * gsi + 1] !== sint) return true
+      }
+    }
+    return false
   }
 
   /** Does the present table send this GSI to the vCPU of the op, and with the vector that was ended? */
@@ -94,6 +115,9 @@ class RouteAgreement implements Watcher {
   }
 }
 
+/** Edges alone change no link; the book has them from its other readers. */
+const CHANGING = BOOK_OPS.filter((code) => code !== OP_GSI_ASSERT)
+
 const because = (reason: string) => (reason === '' ? '' : `: ${reason}`)
 
 export const routeAgreement: Rule = {
@@ -101,8 +125,12 @@ export const routeAgreement: Rule = {
   rule: 'route_agreement',
   holds:
     'What an EOI or EOM notifies is what the present table routes there, or what was in service before it.',
-  ops: BOOK_OPS,
+  ops: CHANGING,
   registers: [],
-  effects: BOOK_EFFECTS,
+  // Where every link is one of the table, an acknowledgement agrees with it.
+  more: [
+    { ops: BOOK_OPS, deep: true },
+    { effects: BOOK_EFFECTS, whileAwake: true },
+  ],
   watch: (desk) => new RouteAgreement(desk),
 }

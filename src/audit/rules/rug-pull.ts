@@ -77,7 +77,8 @@ class RugPull implements Watcher {
     const [actor, name] = [this.desk.nameOf(this.desk.op.actor), this.desk.nameOf(other)]
     const register = nameOfMsr(this.desk.op.msr)
     this.desk.report({
-      severity: 'error',
+      // In a kernel that crashes nobody waits for others.
+      severity: this.desk.hasCrashed ? 'note' : 'error',
       other,
       otherSeq,
       text: `${actor} disables ${register} while ${name} ${holds}`,

@@ -30,8 +30,8 @@ class SlotLeak implements Watcher {
   after(): void {
     const { op, m } = this.desk
     if (op.code === o.OP_APIC_ACK) {
-      if (this.#leaks.size > 0) this.#take()
-      return
+      this.#take()
+      return this.desk.wake(this.#leaks.size > 0)
     }
     if (op.code === o.OP_VCPU_RESET || op.code === o.OP_PARTITION_RESET || op.code === o.OP_KERNEL_BOOT) {
       this.#leaks.clear()
@@ -39,21 +39,21 @@ class SlotLeak implements Watcher {
     if (m.profile.model === MODEL_OPENVMM) return
     const { words, length } = m.effects
     for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
-      if (words[at] === e.EFFECT_FREED) this.#noteFreed(words[at + 1], words[at + 2])
+      if (words[at] === e.EFFECT_FREED && op.code !== o.OP_MESSAGE_COMPLETE)
+        this.#noteFreed(words[at + 1], words[at + 2])
       else if (this.#leaks.size === 0) continue
       else if (words[at] === e.EFFECT_EOM) this.#acknowledge(words[at + 1], -1)
       else if (words[at] === e.EFFECT_EOI) this.#acknowledge(words[at + 1], words[at + 2])
     }
+    this.desk.wake(this.#leaks.size > 0)
   }
 
   #noteFreed(vcpu: number, about: number): void {
     const { op, m } = this.desk
     const f = fileIn(m, vcpu, about)
     const sint = sintIn(about)
-    const key = m.queueKey(f, sint)
-    const waits = (flagsIn(m, messageFrameOf(m, f), sint) & MESSAGE_PENDING) !== 0
-    if (waits || (m.queues.size > 0 && m.queues.has(key)))
-      this.#leaks.set(key, { actor: op.actor, seq: op.seq })
+    if ((flagsIn(m, messageFrameOf(m, f), sint) & MESSAGE_PENDING) === 0) return
+    this.#leaks.set(m.queueKey(f, sint), { actor: op.actor, seq: op.seq })
   }
 
   /** @param vector -1: an EOM, which speaks for all SINTs */
@@ -96,8 +96,9 @@ export const slotLeak: Rule = {
   invariant: 'slot_leak',
   rule: 'slot_leak',
   holds: 'Who empties a slot whose pending flag is set ends the message with EOM or EOI.',
-  ops: [o.OP_APIC_ACK, o.OP_VCPU_RESET, o.OP_PARTITION_RESET, o.OP_KERNEL_BOOT],
+  // A completion looks at the flag and writes EOM by itself.
+  ops: [o.OP_MEM_WRITE, o.OP_MEM_CAS, o.OP_MEM_XCHG, o.OP_VCPU_RESET, o.OP_PARTITION_RESET, o.OP_KERNEL_BOOT],
   registers: [],
-  effects: [e.EFFECT_FREED, e.EFFECT_EOM, e.EFFECT_EOI],
+  more: [{ ops: [o.OP_APIC_ACK], effects: [e.EFFECT_EOM, e.EFFECT_EOI], whileAwake: true }],
   watch: (desk) => new SlotLeak(desk),
 }

@@ -14,23 +14,17 @@ import { MESSAGE_PAGE } from '../../synic/pages.js'
 import { fileIn, hex, sintIn } from '../effect-words.js'
 import { LEDGER_SINTS } from '../ledger.js'
 import { msrAt, vcpuOf } from '../places.js'
+import { type Readings, readingsOf } from '../readings.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 import { flagsIn, messageFrameOf, typeIn } from '../slot-view.js'
 import { fileOfOp } from '../slots.js'
-
-/** What an actor read in a slot; `staleSeq` is the op that put another message there since, 0 = none. */
-interface Reading {
-  readonly seq: number
-  staleSeq: number
-}
 
 /** Slots that one memory op is looked at for: a page of them, on some files. */
 const TOUCHED_MAX = 64
 const STORES = [o.OP_MEM_WRITE, o.OP_MEM_CAS, o.OP_MEM_XCHG]
 
 class SlotOwnership implements Watcher {
-  /** By file and SINT, then by actor. */
-  readonly #readings = new Map<number, Map<number, Reading>>()
+  readonly #readings: Readings
   /** Slots whose type word the op touches, as file * 16 + SINT, and their types before it. */
   readonly #touched = new Int32Array(TOUCHED_MAX)
   readonly #types = new Int32Array(TOUCHED_MAX)
@@ -39,7 +33,9 @@ class SlotOwnership implements Watcher {
   #type = 0
   #size = 0
 
-  constructor(private readonly desk: Desk) {}
+  constructor(private readonly desk: Desk) {
+    this.#readings = readingsOf(desk)
+  }
 
   before(): void {
     const { op, m } = this.desk
@@ -63,14 +59,18 @@ class SlotOwnership implements Watcher {
         break
       case o.OP_MEM_READ:
         if (m.effects.ok && !op.byHost && m.synicPages.size > 0) this.#noteRead()
-        return
+        return this.desk.wake(this.#readings.size > 0)
       case o.OP_VCPU_RESET:
       case o.OP_PARTITION_RESET:
       case o.OP_KERNEL_BOOT:
-        return this.#readings.clear()
+        this.#readings.clear()
+        return this.desk.wake(false)
     }
     if (this.#count > 0) this.#judgeStores()
-    if (this.#readings.size > 0) this.#follow()
+    this.#readings.follow()
+    for (const { slot, readSeq, staleSeq } of this.#readings.blind)
+      this.#tell(slot, staleSeq, `clears a message it has not read: it read the slot at op ${readSeq}`)
+    this.desk.wake(this.#readings.size > 0)
   }
 
   #bytes(): number {
@@ -103,13 +103,8 @@ class SlotOwnership implements Watcher {
   }
 
   #noteRead(): void {
-    const { op } = this.desk
     this.#lookAt(this.#bytes())
-    for (let i = 0; i < this.#count; i++) {
-      const readings = this.#readings.get(this.#touched[i]) ?? new Map<number, Reading>()
-      readings.set(op.actor, { seq: op.seq, staleSeq: 0 })
-      this.#readings.set(this.#touched[i], readings)
-    }
+    for (let i = 0; i < this.#count; i++) this.#readings.note(this.#touched[i])
     this.#count = 0
   }
 
@@ -121,10 +116,12 @@ class SlotOwnership implements Watcher {
     for (let i = 0; i < count; i++) {
       const type = this.#typeOf(this.#touched[i])
       if (type === 0 || type === this.#types[i]) continue
+      // The slot was emptied, and the host has filled it again at once.
+      if (this.#isFilled(this.#touched[i] >> 4, this.#touched[i] & 15)) continue
       const where =
         this.#types[i] === 0
           ? 'an empty slot that only the host may fill'
-          : `one that holds ${hex(this.#types[i])}`
+          : `a slot that holds type ${hex(this.#types[i])}`
       this.#tell(this.#touched[i], 0, `writes type ${hex(type)} into ${where}`)
     }
   }
@@ -156,35 +153,6 @@ class SlotOwnership implements Watcher {
     return false
   }
 
-  /** Messages that arrive make readings old; who empties a slot is held to its own. */
-  #follow(): void {
-    const { op, m } = this.desk
-    const { words, length } = m.effects
-    for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
-      const kind = words[at]
-      if (kind !== e.EFFECT_MESSAGE && kind !== e.EFFECT_FREED) continue
-      const slot = m.queueKey(fileIn(m, words[at + 1], words[at + 2]), sintIn(words[at + 2]))
-      const readings = this.#readings.get(slot)
-      if (readings === undefined) continue
-      if (kind === e.EFFECT_FREED) this.#judgeClear(slot, readings)
-      else for (const reading of readings.values()) reading.staleSeq ||= op.seq
-    }
-  }
-
-  #judgeClear(slot: number, readings: Map<number, Reading>): void {
-    const { actor, byHost } = this.desk.op
-    const reading = readings.get(actor)
-    if (reading === undefined || byHost) return
-    readings.delete(actor)
-    if (readings.size === 0) this.#readings.delete(slot)
-    if (reading.staleSeq === 0) return
-    this.#tell(
-      slot,
-      reading.staleSeq,
-      `clears a message it has not read: it read the slot at op ${reading.seq}`,
-    )
-  }
-
   #tell(slot: number, otherSeq: number, what: string): void {
     const { op, m } = this.desk
     const f = slot >> 4
@@ -204,8 +172,12 @@ export const slotOwnership: Rule = {
   invariant: 'I8',
   rule: 'slot_ownership',
   holds: 'The host fills empty slots, the guest empties the messages it has read, and neither does more.',
-  ops: [o.OP_MESSAGE_POST, o.OP_MEM_READ, ...STORES, o.OP_VCPU_RESET, o.OP_PARTITION_RESET, o.OP_KERNEL_BOOT],
+  ops: [o.OP_MEM_READ, ...STORES, o.OP_VCPU_RESET, o.OP_PARTITION_RESET, o.OP_KERNEL_BOOT],
   registers: [],
-  effects: [e.EFFECT_MESSAGE, e.EFFECT_FREED],
+  more: [
+    { effects: [e.EFFECT_MESSAGE, e.EFFECT_FREED], whileAwake: true },
+    // What becomes of a full slot is the machine's doing.
+    { ops: [o.OP_MESSAGE_POST], deep: true },
+  ],
   watch: (desk) => new SlotOwnership(desk),
 }

@@ -2,17 +2,19 @@
  * I4, nothing armed points at freed memory: at a handover no SIMP, SIEFP, SIRBP or reference TSC page is
  * enabled, and none is while its page is freed or handed to somebody else (Linux VMBus freed its pages on
  * a failed connect, MSHV on L1VH left SIRBP enabled over kexec). A base without the enable bit is nothing:
- * the platform provides some.
+ * the platform provides some, and what the host enabled before the guest had a name, and no guest has
+ * written since, is not the guest's to disable (UEFI firmware: release only what was claimed).
  */
 import { gpnOf } from '../../hv/bits.js'
 import { HV_X64_MSR_REFERENCE_TSC } from '../../hv/msrs.js'
 import { PAGE_ENABLE } from '../../hv/registers.js'
 import { EFFECT_LIFECYCLE } from '../../synic/effects.js'
-import { type Machine, REFERENCE_TSC } from '../../synic/machine.js'
+import { GUEST_OS_ID, type Machine, REFERENCE_TSC } from '../../synic/machine.js'
 import { OP_ARGS, OP_KERNEL_BOOT, OP_PAGE_CLAIM, OP_PAGE_FREE } from '../../synic/op.js'
 import { Handover, NEXT_KERNEL, NO_HANDOVER } from '../handover.js'
 import { LEDGER_SIRBP } from '../ledger.js'
 import { allFiles, isOnAt, msrAt, nameAt, PAGE_PLACES, PLACE_COUNT, vcpuOf, wordAt } from '../places.js'
+import { placeOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
 /** The reference TSC page is of the partition: a key that no register of a file has. */
@@ -21,6 +23,8 @@ const TSC = -1
 class StalePage implements Watcher {
   readonly #handover: Handover
   #bootSeq = 0
+  /** Page registers that the platform enabled, by file and place. */
+  readonly #provided = new Set<number>()
 
   constructor(private readonly desk: Desk) {
     this.#handover = new Handover(desk)
@@ -32,6 +36,7 @@ class StalePage implements Watcher {
 
   after(): void {
     const { op, m } = this.desk
+    if (op.file >= 0) return this.#noteProvided()
     const gpn = gpnOf(op.words[op.at + OP_ARGS], op.words[op.at + OP_ARGS + 1])
     if (op.code === OP_PAGE_FREE) return this.#scan(gpn, 0, 'when its page is freed')
     if (op.code === OP_PAGE_CLAIM) {
@@ -49,6 +54,15 @@ class StalePage implements Watcher {
     if (kind === NEXT_KERNEL) this.#bootSeq = op.seq
   }
 
+  #noteProvided(): void {
+    const { op, m } = this.desk
+    const place = placeOf(op.msr)
+    const key = op.file * PLACE_COUNT + place
+    if (!m.effects.ok) return
+    if (!op.byHost || !isOnAt(m, op.file, place)) this.#provided.delete(key)
+    else if ((m.shared[GUEST_OS_ID] | m.shared[GUEST_OS_ID + 1]) === 0 && !m.paused) this.#provided.add(key)
+  }
+
   /** Every page register that is enabled, at `gpn` or (-1) anywhere, and not the taker's own. */
   #scan(gpn: number, taker: number, when: string): void {
     const { m, ledger } = this.desk
@@ -57,6 +71,7 @@ class StalePage implements Watcher {
         const at = wordAt(f, place)
         if (!isOnAt(m, f, place) || (gpn >= 0 && gpnOf(m.w[at], m.w[at + 1]) !== gpn)) continue
         const isOwn = ledger.enabler(f, place) === taker && ledger.enableSeq(f, place) > this.#bootSeq
+        if (gpn < 0 && this.#provided.has(f * PLACE_COUNT + place)) continue
         if (isProvided(m, f, place) || (taker !== 0 && isOwn)) continue
         if (this.#handover.isNew(f * PLACE_COUNT + place, ledger.writeSeq(f, place)))
           this.#tell(f, place, when)
@@ -69,11 +84,13 @@ class StalePage implements Watcher {
 
   #tell(f: number, place: number, when: string): void {
     const { m, ledger } = this.desk
-    const actor = ledger.enabler(f, place)
+    // One that moves an enabled page makes it its own.
+    const actor = ledger.enabler(f, place) || ledger.writer(f, place)
     const who = this.desk.nameOf(actor) || 'the old kernel'
     const gpa = (gpnOf(m.w[wordAt(f, place)], m.w[wordAt(f, place) + 1]) * 4096).toString(16)
     this.desk.report({
-      severity: this.#handover.severity(actor),
+      // What was enabled before anybody watched may be the platform's.
+      severity: ledger.writeSeq(f, place) === 0 ? 'note' : this.#handover.severity(actor),
       vcpu: vcpuOf(m, f),
       msr: msrAt(m, f, place),
       actor,
@@ -102,7 +119,7 @@ export const stalePage: Rule = {
   rule: 'stale_page',
   holds: 'No SynIC page is enabled when its memory is freed, reused or handed to the next kernel.',
   ops: [OP_KERNEL_BOOT, OP_PAGE_FREE, OP_PAGE_CLAIM],
-  registers: ['other'],
+  registers: ['SIMP', 'SIEFP', 'SIRBP', 'other'],
   effects: [EFFECT_LIFECYCLE],
   watch: (desk) => new StalePage(desk),
 }

@@ -19,7 +19,10 @@ class StepAfterRelease implements Watcher {
 
   after(): void {
     const { op } = this.desk
-    if (op.code !== o.OP_MSR_WRITE && !STEPS.includes(op.code)) return this.#eras.note()
+    if (op.code !== o.OP_MSR_WRITE && !STEPS.includes(op.code)) {
+      this.#eras.note()
+      return this.desk.wake(this.#eras.leftCount > 0)
+    }
     if (this.#eras.leftCount === 0 || op.actor === 0 || op.byHost || !this.#eras.hasLeft(op.actor)) return
     const seq = this.#eras.leftSeq(op.actor)
     const ended = seq === this.#eras.bootSeq ? 'ended with its kernel' : 'detached'
@@ -44,8 +47,15 @@ export const stepAfterRelease: Rule = {
   invariant: 'I3',
   rule: 'step_after_release',
   holds: 'An actor that has detached takes no step until it attaches again.',
-  ops: [...ERA_OPS, ...STEPS],
-  registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'EOM', 'SINT', 'STIMER'],
-  needsActor: true,
+  ops: ERA_OPS,
+  registers: [],
+  more: [
+    {
+      ops: STEPS,
+      registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'EOM', 'SINT', 'STIMER'],
+      needsActor: true,
+      whileAwake: true,
+    },
+  ],
   watch: (desk) => new StepAfterRelease(desk),
 }

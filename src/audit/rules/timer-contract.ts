@@ -111,7 +111,7 @@ class TimerContract implements Watcher {
     const delivered = toNumber(word(4), word(5))
     if ((due > delivered || delivered > m.now) && due <= Number.MAX_SAFE_INTEGER) {
       this.#say(
-        `timer ${word(0)}: its message, due at ${due}, was delivered at ${delivered}, time is ${m.now}`,
+        `STIMER${word(0)}: its message, due at ${due}, was delivered at ${delivered}, time is ${m.now}`,
         vcpu,
       )
     }
@@ -132,15 +132,15 @@ class TimerContract implements Watcher {
     const owed = this.#timers[at + OWED]
     if (fired <= owed) return
     const vcpu = m.vcpuId(v)
-    if (this.#timers[at + STATE] === OFF) return this.#say(`timer ${i} expired, and it is disabled`, vcpu)
+    if (this.#timers[at + STATE] === OFF) return this.#say(`STIMER${i} expired, and it is disabled`, vcpu)
     if ((m.w[t + CONFIG] & STIMER_PERIODIC) !== 0) {
       const most = Math.floor((m.now - this.#timers[at + SINCE]) / count)
       if (fired > owed + most)
-        this.#say(`periodic timer ${i} expired ${fired} times, its time came ${most} times`, vcpu)
+        this.#say(`periodic STIMER${i} expired ${fired} times, its time came ${most} times`, vcpu)
       return
     }
-    if (fired > owed + 1) this.#say(`one-shot timer ${i} expired again without having been armed again`, vcpu)
-    if (m.now < count) this.#say(`timer ${i} expired at ${m.now}, and is due at ${count}`, vcpu)
+    if (fired > owed + 1) this.#say(`one-shot STIMER${i} expired again without having been armed again`, vcpu)
+    if (m.now < count) this.#say(`STIMER${i} expired at ${m.now}, and is due at ${count}`, vcpu)
   }
 
   settled(): void {
@@ -165,7 +165,7 @@ class TimerContract implements Watcher {
     const isMarked = ((flags >> (TIMER_PENDING_SHIFT + i)) & 1) !== 0
     if (exp !== 0 && exp > m.now && !isMarked) return
     const what = exp === 0 ? 'is enabled and was never started' : `was due at ${exp} and has not expired`
-    this.#say(`timer ${i} ${what}, and nothing says that it waits`, m.vcpuId(v))
+    this.#say(`STIMER${i} ${what}, and nothing says that it waits`, m.vcpuId(v))
   }
 
   #say(text: string, vcpu = this.desk.op.vcpu): void {

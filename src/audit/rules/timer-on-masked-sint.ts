@@ -46,8 +46,8 @@ class TimerOnMaskedSint implements Watcher {
       severity: op.actor === 0 || op.byHost ? 'note' : 'error',
       text:
         sint === SINT_INTERCEPT
-          ? `timer ${this.#index()} is enabled on SINT0, which is not for timers`
-          : `timer ${this.#index()} is enabled on SINT${sint}, which is masked: nobody hears of its expiry`,
+          ? `STIMER${this.#index()} is enabled on SINT0, which is not for timers`
+          : `STIMER${this.#index()} is enabled on SINT${sint}, which is masked: nobody hears of its expiry`,
     })
   }
 

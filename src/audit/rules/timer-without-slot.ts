@@ -55,7 +55,7 @@ class TimerWithoutSlot implements Watcher {
     const isClosed =
       (m.w[v + SIMP] & PAGE_ENABLE) === 0 || (needsScontrol && (m.w[v + SCONTROL] & SCONTROL_ENABLE) === 0)
     if (isClosed) {
-      const text = `one-shot timer ${i} has expired and waits: SINT${sint} has no page that takes messages`
+      const text = `one-shot STIMER${i} has expired and waits: SINT${sint} has no page that takes messages`
       this.desk.report({ severity: 'note', vcpu: m.vcpuId(v), text })
       return
     }
@@ -67,7 +67,7 @@ class TimerWithoutSlot implements Watcher {
     this.desk.report({
       severity: 'error',
       vcpu: m.vcpuId(v),
-      text: `one-shot timer ${i} has expired, slot ${sint} ${state}, and nothing makes the host try again`,
+      text: `one-shot STIMER${i} has expired, SINT${sint}'s slot ${state}, and nothing makes the host retry`,
     })
   }
 }

@@ -33,17 +33,19 @@ class WaitingMessage implements Watcher {
   after(): void {
     const { op, m } = this.desk
     if (op.code !== o.OP_MESSAGE_POST) {
-      if (op.code === o.OP_VCPU_RESET || op.code === o.OP_PARTITION_RESET) this.#unserved.clear()
+      if (op.code === o.OP_VCPU_RESET || op.code === o.OP_PARTITION_RESET) {
+        this.#unserved.clear()
+        this.desk.wake(false)
+      }
       return this.#eras.note()
     }
     if ((m.effects.has & HAS_DELIVERY) === 0) return
     const { delivery } = m.effects
     if (delivery === DELIVERED || delivery === QUEUED) {
-      if (this.#unserved.size > 0)
-        this.#unserved.delete(m.queueKey(fileOfOp(m, op), op.words[op.at + o.OP_ARGS]))
-      return
-    }
-    this.#unserved.set(m.queueKey(fileOfOp(m, op), op.words[op.at + o.OP_ARGS]), delivery)
+      if (this.#unserved.size === 0) return
+      this.#unserved.delete(m.queueKey(fileOfOp(m, op), op.words[op.at + o.OP_ARGS]))
+    } else this.#unserved.set(m.queueKey(fileOfOp(m, op), op.words[op.at + o.OP_ARGS]), delivery)
+    this.desk.wake(this.#unserved.size > 0)
   }
 
   settled(): void {
@@ -69,11 +71,16 @@ class WaitingMessage implements Watcher {
     const frame = messageFrameOf(m, f)
     const message = `a message waits for SINT${sint}`
     if (typeIn(m, frame, sint) === 0)
-      this.#tell('error', f, sint, `${message}, its slot is free and nobody looks`)
+      this.#tell('error', f, sint, `${message} although its slot is free: nothing makes the host look again`)
     else if ((flagsIn(m, frame, sint) & MESSAGE_PENDING) === 0) {
       this.#tell('error', f, sint, `${message} behind a full slot without pending flag: no EOM will follow`)
     } else if (this.#isLeft(f, sint)) {
-      this.#tell('error', f, sint, `${message} behind one that its reader was interrupted for and left`)
+      this.#tell(
+        'error',
+        f,
+        sint,
+        `${message} behind one whose interrupt was handled and which was left there`,
+      )
     }
   }
 
@@ -84,7 +91,7 @@ class WaitingMessage implements Watcher {
     if ((lo & SINT_MASKED) !== 0 || sint > 15) return
     if (delivery === BUSY) {
       const isFull = this.#closedBy(f) < 0 && typeIn(m, messageFrameOf(m, f), sint) !== 0
-      const text = `SINT${sint} was busy for a sender, and nobody will empty its slot`
+      const text = `a sender found the slot of SINT${sint} full, and its interrupt was handled already`
       if (isFull && this.#isLeft(f, sint)) this.#tell('error', f, sint, text)
       return
     }
@@ -129,8 +136,8 @@ class WaitingMessage implements Watcher {
     const isForeign = wasOn && by !== 0 && reader !== 0 && by !== reader
     const isForgotten = !wasOn && closed === LEDGER_SIMP
     const severity = isUnmasked && (isForeign || isForgotten) ? 'error' : 'note'
-    const who = wasOn ? `disabled by ${this.desk.nameOf(by) || 'the guest'}` : 'enabled by nobody'
-    this.#tell(severity, f, sint, `${what}: ${nameAt(m, f, closed)} is ${who}`, closed, by, wasOn ? seq : 0)
+    const who = wasOn ? `${this.desk.nameOf(by) || 'the guest'} has disabled` : 'nobody has enabled'
+    this.#tell(severity, f, sint, `${what}: ${who} ${nameAt(m, f, closed)}`, closed, by, wasOn ? seq : 0)
   }
 
   #tell(
@@ -159,7 +166,11 @@ export const waitingMessage: Rule = {
   invariant: 'I7',
   rule: 'waiting_message',
   holds: 'When settled, a message waits only where somebody will come back for it.',
-  ops: [o.OP_MESSAGE_POST, ...ERA_OPS],
+  ops: ERA_OPS,
   registers: [],
+  more: [
+    { ops: [o.OP_MESSAGE_POST], onRefusal: true },
+    { ops: [o.OP_MESSAGE_POST], whileAwake: true },
+  ],
   watch: (desk) => new WaitingMessage(desk),
 }

@@ -78,5 +78,7 @@ export const writeUnderForeignDisable: Rule = {
   ops: ERA_OPS,
   registers: ['SIEFP', 'SIMP', 'SIRBP', 'EOM', 'SINT'],
   effects: [EFFECT_EOM],
+  needsActor: true,
+  whileOff: true,
   watch: (desk) => new WriteUnderForeignDisable(desk),
 }

@@ -59,7 +59,8 @@ class WrongOrder implements Watcher {
 
   #tell(other: number, otherSeq: number, text: string): void {
     // An ordinary guest only misses interrupts; parents share the SynIC with a hypervisor that minds.
-    const severity: Severity = this.desk.m.config.kind === 'guest' ? 'note' : 'error'
+    const isTolerated = this.desk.m.config.kind === 'guest' || this.desk.hasCrashed
+    const severity: Severity = isTolerated ? 'note' : 'error'
     this.desk.report({ severity, other, otherSeq, text })
   }
 }
@@ -71,5 +72,7 @@ export const wrongOrder: Rule = {
   ops: ERA_OPS,
   registers: ['SCONTROL', 'SIRBP', 'SINT'],
   needsActor: true,
+  onChange: true,
+  whileOff: true,
   watch: (desk) => new WrongOrder(desk),
 }

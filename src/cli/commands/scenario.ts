@@ -5,6 +5,9 @@ import { parseDocument, stringify } from 'yaml'
 import { Param, type ParamValues, type ScenarioDocument } from '../../api/scenario.js'
 import { parseScenario, withLines } from '../../scenario/document.js'
 import { scenarioLibrary, summaryOf } from '../../scenario/library.js'
+import { type PerturbOptions, perturb } from '../../scenario/perturb.js'
+import { perturbText } from '../../scenario/perturb-text.js'
+import { PERTURBATIONS, type Perturbation } from '../../scenario/perturbations.js'
 import { problemText, ScenarioError } from '../../scenario/problems.js'
 import { procedureList } from '../../scenario/procedures.js'
 import { headText, isFine, lineText, reportText, tableText } from '../../scenario/report-text.js'
@@ -29,11 +32,33 @@ Examples:
   synicd scenario run all
   synicd scenario run mine.yaml --json`
 
+const PERTURB_EXAMPLES = `
+Perturbations:
+${tableText(
+  PERTURBATIONS.map(({ name, says }) => [name, says]),
+  '  ',
+)}
+Steps are counted from 1, one for each op; one more than the last is the end. Variants that are not clean by
+themselves are left out.
+
+Exit status: 0 nothing was found, 1 something was, 2 the scenario cannot be run.
+
+Examples:
+  synicd scenario perturb silent-vmbus-up
+  synicd scenario perturb silent-vmbus-up --variant tlfs --only snapshot-restore,pause-resume --at 12`
+
 /** A name is one of the library; what looks like a file is one. */
 const FILE = /[/\\]|\.(?:ya?ml|json)$/
 /** Shorter work ends before anyone wonders. */
 const PATIENCE_MS = 1000
 const STATUS_INPUT = 2
+
+interface PerturbFlags {
+  readonly variant?: string
+  readonly only?: string
+  readonly at?: string
+  readonly json?: boolean
+}
 
 interface Source {
   readonly document: ScenarioDocument
@@ -86,11 +111,27 @@ export function scenarioCommand(terminal: Terminal): Command {
         else runOne(terminal, run, name, flags)
       }),
     )
-  for (const each of [list, show, procedures, run]) command.addCommand(each)
+  for (const each of [list, show, procedures, run, perturbCommand(terminal)]) command.addCommand(each)
   // What the program says of output and exit holds for these too.
   return command
     .addHelpText('after', EXAMPLES)
     .hook('preSubcommand', (parent, sub) => void sub.copyInheritedSettings(parent))
+}
+
+function perturbCommand(terminal: Terminal): Command {
+  const command = new Command('perturb')
+    .description(
+      'put a snapshot, a pause, a reset, ... before every step of what is right, and see what breaks',
+    )
+    .argument('<name>', 'of the library, or a YAML file')
+    .option('--variant <name>', 'perturb this variant only')
+    .option('--only <names>', 'these perturbations only, separated by commas')
+    .option('--at <step>', 'before this step only')
+    .option('--json', 'report as JSON')
+    .addHelpText('after', PERTURB_EXAMPLES)
+  return command.action((name: string, flags: PerturbFlags) =>
+    told(terminal, name, () => runPerturbed(terminal, command, name, flags)),
+  )
 }
 
 function print<T>(terminal: Terminal, json: boolean | undefined, value: T, text: (value: T) => string): void {
@@ -207,6 +248,22 @@ function writeTrace(command: Command, file: string, text: string): void {
   }
 }
 
+/** How far it is, on a line of its own, where somebody waits. */
+function watchOf({ stderr }: Terminal): { tell(text: string): void; end(): void } {
+  const began = performance.now()
+  let shown = false
+  return {
+    tell: (text) => {
+      if (stderr.isTTY !== true || performance.now() - began < PATIENCE_MS) return
+      shown = true
+      stderr.write(`\r\x1b[K${text}`)
+    },
+    end: () => {
+      if (shown) stderr.write('\r\x1b[K')
+    },
+  }
+}
+
 /** The whole library: a line a variant, and more only of what did not come as expected. */
 function runAll(terminal: Terminal, command: Command, flags: Flags): void {
   if (
@@ -217,17 +274,12 @@ function runAll(terminal: Terminal, command: Command, flags: Flags): void {
     command.error('error: all takes no parameters, no --variant and no --trace', { exitCode: STATUS_INPUT })
   }
   const documents = [...scenarioLibrary().values()]
-  const began = performance.now()
-  const { stderr } = terminal
-  let shown = false
+  const watch = watchOf(terminal)
   const reports = documents.flatMap((document, i) => {
-    if (stderr.isTTY === true && performance.now() - began > PATIENCE_MS) {
-      shown = true
-      stderr.write(`\r\x1b[K${i} of ${documents.length}: ${document.scenario}`)
-    }
+    watch.tell(`${i} of ${documents.length}: ${document.scenario}`)
     return runsOf(command, { document }, flags).map(({ report }) => report)
   })
-  if (shown) stderr.write('\r\x1b[K')
+  watch.end()
   const odd = reports.filter((report) => !isFine(report))
   const sum = odd.length === 0 ? 'all as expected' : `${odd.length} not as expected`
   print(terminal, flags.json, reports, () =>
@@ -238,4 +290,36 @@ function runAll(terminal: Terminal, command: Command, flags: Flags): void {
     ].join(''),
   )
   terminal.exit(odd.length === 0 ? 0 : 1)
+}
+
+function runPerturbed(terminal: Terminal, command: Command, name: string, flags: PerturbFlags): void {
+  const { document } = sourceOf(command, name)
+  const refuse = (message: string) => command.error(`error: ${message}`, { exitCode: STATUS_INPUT })
+  const { variant, at, only } = flags
+  if (variant !== undefined && !choose(document).some((choice) => choice.variant === variant)) {
+    const variants = Object.keys(document.variants ?? {}).join(', ') || 'none'
+    refuse(`--variant ${variant}: the variants are ${variants}`)
+  }
+  if (at !== undefined && !/^[1-9]\d*$/.test(at)) refuse(`--at ${at}: must be a step, from 1`)
+  const perturbations = only?.split(',').map((each) => perturbationOf(command, each))
+  const options: PerturbOptions = { variant, at: at === undefined ? undefined : Number(at), perturbations }
+  const watch = watchOf(terminal)
+  const work = perturb(document, options)
+  let next = work.next()
+  while (next.done !== true) {
+    watch.tell(`${next.value.done} of ${next.value.total} runs`)
+    next = work.next()
+  }
+  watch.end()
+  const report = next.value
+  if (report.variants.length === 0) refuse(`${name} is not clean by itself; run it to see what it reports`)
+  print(terminal, flags.json, report, perturbText)
+  terminal.exit(report.tallies.some(({ findings }) => findings > 0) ? 1 : 0)
+}
+
+function perturbationOf(command: Command, name: string): Perturbation {
+  const found = PERTURBATIONS.find((each) => each.name === name)
+  if (found !== undefined) return found
+  const names = PERTURBATIONS.map((each) => each.name).join(', ')
+  return command.error(`error: --only ${name}: the perturbations are ${names}`, { exitCode: STATUS_INPUT })
 }

@@ -252,7 +252,7 @@ function changesOnlyIfAnswered(words: Int32Array): void {
   c.send(words)
   const answered = frames().some((frame) => 'results' in frame && frame.results.length > 0)
   // Who blocks a vCPU is answered once it wakes.
-  const willBe = [0, 1].some((vcpu) => host.partition.isHalted(vcpu))
+  const willBe = host.partition.vcpuIds().some((vcpu) => host.partition.isHalted(vcpu))
   if (!answered && !willBe) expect(stateOf(host)).toBe(before)
 }
 

@@ -26,8 +26,8 @@ export class Guest {
   readonly #flagPage: number
   /** Number of the op that raised the newest interrupt. */
   #newestSeq = 0
-  /** A batch of it is unanswered. */
-  isServing = false
+  /** Until all is taken that the newest interrupt was for; undefined: nothing is. */
+  #serving: Promise<void> | undefined
 
   constructor(run: Run, target: Target, vcpu: number) {
     this.#run = run
@@ -68,18 +68,35 @@ export class Guest {
     }
     if (event.kind === 'gap') this.#run.troubles.gap(event)
     else this.#newestSeq = event.seq
-    if (!this.isServing) this.#serve()
+    this.#serving ??= this.#serve()
   }
 
   async #serve(): Promise<void> {
-    this.isServing = true
     try {
       while (await this.#turn());
     } catch (reason) {
       rejected(this.#run, reason)
     } finally {
-      this.isServing = false
+      this.#serving = undefined
     }
+  }
+
+  /**
+   * Messages that the server has taken for this guest and that it will not find any more. It asks once more
+   * to know: the answer comes behind all that there was to tell, so who waits for it cannot say yet.
+   */
+  async missed(): Promise<number> {
+    const { ledger } = this.#target
+    const due = ledger.acceptedFor(this.#vcpu)
+    if (due.length === 0) return 0
+    try {
+      await this.stream.ops([])
+    } catch (reason) {
+      rejected(this.#run, reason)
+      return 0
+    }
+    await this.#serving
+    return due.filter((seq) => ledger.sentAtMs(seq) !== undefined).length
   }
 
   /** Takes what is there. True: there may be more. */

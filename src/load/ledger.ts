@@ -78,9 +78,10 @@ export class Ledger {
     return this.#sent.size
   }
 
-  /** Of what is on its way, as much as the server said it took. */
-  get accepted(): number {
-    return [...this.#sent.values()].filter(({ accepted }) => accepted).length
+  /** Of what is on its way to a guest, what the server said it took: the numbers. */
+  acceptedFor(vcpu: number): number[] {
+    const accepted = [...this.#sent.values()].filter((sent) => sent.accepted && sent.vcpu === vcpu)
+    return accepted.map(({ seq }) => seq)
   }
 
   /** Resolved when the next message has arrived or was refused, or by `wake`. */

@@ -27,9 +27,9 @@ export interface Outcome {
   /** From here on of the whole run: messages the server took, and those that their guests read. */
   readonly posted: number
   readonly seen: number
-  /** Taken by the server, and never seen by the guest. */
+  /** Taken by the server, and never seen by a guest that was told all there was to tell. */
   readonly lost: number
-  /** Without an answer, or on their way when it broke. */
+  /** Without an answer to the harness or the guest, or on their way when it broke. */
   readonly inDoubt: number
   readonly troubles: Troubles
   /** Partitions that are still there. */
@@ -164,9 +164,15 @@ class Load {
   /** What is on its way may still arrive; it counts no more. */
   async drain({ drainMs = DRAIN_MS }: Observer): Promise<void> {
     await within(drainMs, this.#drained())
-    // Who waits for an answer cannot tell what is there.
-    const isKnown = this.#ending?.ended !== 'broken' && !this.#guests.some(({ isServing }) => isServing)
-    if (isKnown) this.#lost = this.#sum(({ accepted }) => accepted)
+    // A server that has stopped may have answered the harness and not told the guest yet: what a guest has
+    // missed is known once it has been answered, and not before.
+    let lost = 0
+    const judging = this.#guests.map(async (guest) => {
+      const missed = await guest.missed()
+      lost += missed
+    })
+    await within(drainMs, Promise.all(judging))
+    if (this.#ending?.ended !== 'broken') this.#lost = lost
   }
 
   async #drained(): Promise<void> {
@@ -230,7 +236,7 @@ class Load {
   }
 }
 
-async function within(ms: number, work: Promise<void>): Promise<void> {
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
   const timer = new AbortController()
   try {
     await Promise.race([work, sleep(ms, undefined, { signal: timer.signal })])

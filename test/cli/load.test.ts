@@ -8,8 +8,6 @@ import { z } from 'zod'
 import { loadCommand } from '../../src/cli/commands/load.js'
 import { runProgram } from '../../src/cli/program.js'
 import { SynicdClient } from '../../src/client/index.js'
-import { isClean } from '../../src/load/report.js'
-import { runLoad } from '../../src/load/run.js'
 
 const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
 const running = new Set<ChildProcessWithoutNullStreams>()
@@ -278,53 +276,5 @@ describe('synicd load refuses in one line, with status 2', () => {
     const wide = await synicd([small.url, '--guests', '5'])
     expect([wide.status, wide.err]).toEqual([2, expect.stringContaining('has room for 4 more vCPUs, not 5')])
     expect(await partitions(small.url)).toEqual([])
-  })
-})
-
-describe('a load', () => {
-  const plan = {
-    guests: 2,
-    harnesses: 1,
-    watchers: 0,
-    partitions: 1,
-    profile: 'tlfs',
-    protocol: 'bin',
-    durationMs: 2000,
-    mix: { messages: 1, events: 0, registers: 0 },
-    batch: 16,
-    window: 2,
-    rate: undefined,
-    keep: false,
-  } as const
-  const observer = {
-    signal: new AbortController().signal,
-    drainMs: 300,
-    intervalMs: 60_000,
-    onInterval: () => {},
-  }
-
-  it('knows which messages no guest has seen', async () => {
-    const loading = runLoad({ ...plan, url }, observer)
-    await underWay(url)
-    // Without its local APIC a guest is never interrupted, and its messages stay where they are.
-    const [{ id }] = await partitions()
-    await new SynicdClient(url).partition(id).ops([{ op: 'apic.enable', vcpu: 1, on: false }])
-    const outcome = await loading
-    expect([outcome.ending.ended, outcome.inDoubt, isClean(outcome)]).toEqual(['time', 0, false])
-    expect(outcome.lost).toBeGreaterThan(0)
-    expect(outcome.lost).toBe(outcome.posted - outcome.seen)
-  })
-
-  it('takes nothing for lost when the server has stopped answering', async () => {
-    const stuck = await serve()
-    const loading = runLoad({ ...plan, url: stuck.url }, observer)
-    await underWay(stuck.url)
-    stuck.child.kill('SIGSTOP')
-    // Long after the last messages were waited for; what is left to do then is to clean up.
-    setTimeout(() => stuck.child.kill('SIGCONT'), 4000)
-    const outcome = await loading
-    expect([outcome.ending.ended, outcome.lost, isClean(outcome)]).toEqual(['time', 0, false])
-    expect(outcome.inDoubt).toBeGreaterThan(0)
-    expect(outcome.left).toEqual([])
   })
 })

@@ -31,7 +31,8 @@ describe('a ledger', () => {
     for (const letter of [seen, lost]) ledger.accept(letter)
     ledger.see(seen.seq)
     ledger.refuse(refused)
-    expect([ledger.posted, ledger.seen, ledger.accepted, ledger.inFlight]).toEqual([2, 1, 1, 2])
+    expect([ledger.posted, ledger.seen, ledger.inFlight]).toEqual([2, 1, 2])
+    expect(ledger.acceptedFor(0)).toEqual([lost.seq])
     expect([lost, unanswered].map(({ seq }) => ledger.see(seq))).toEqual([true, true])
   })
 
@@ -40,7 +41,8 @@ describe('a ledger', () => {
     const [letter] = sent(ledger, 1)
     ledger.see(letter.seq)
     ledger.accept(letter)
-    expect([ledger.posted, ledger.seen, ledger.accepted, ledger.inFlight]).toEqual([1, 1, 0, 0])
+    expect([ledger.posted, ledger.seen, ledger.inFlight]).toEqual([1, 1, 0])
+    expect(ledger.acceptedFor(0)).toEqual([])
   })
 
   it('knows a message only once', () => {

@@ -8,6 +8,7 @@ import { eomVcpu } from './rules/eom-vcpu.js'
 import { eventFlags } from './rules/event-flags.js'
 import { foreignWrite } from './rules/foreign-write.js'
 import { freshOverlay } from './rules/fresh-overlay.js'
+import { gateBypassed } from './rules/gate-bypassed.js'
 import { hostWrite } from './rules/host-write.js'
 import { interruptGate } from './rules/interrupt-gate.js'
 import { lostEdge } from './rules/lost-edge.js'
@@ -42,6 +43,7 @@ export const RULES: readonly Rule[] = [
   foreignWrite,
   eventFlags,
   interruptGate,
+  gateBypassed,
   lostEdge,
   endOfInterrupt,
   eomVcpu,

@@ -154,18 +154,25 @@ function valuesIn(forms: readonly Word[], words: readonly string[]): Values | nu
 
 const WRITE = /^(?<register>[\w.]+)(?:=(?<value>\w+)|\?)$/
 
+/** The host is no actor: what it does says so in a field of its own. */
+const byWhom = (name: string | undefined) =>
+  name === undefined ? {} : name === 'host' ? { by: 'host' } : { actor: name }
+
 /** `v0,v1 vmbus SIMP=0x10001 SINT2?`: what `host` does is by the host; every vCPU in turn does all of it. */
 function registerSteps([vcpus, ...words]: readonly string[]): WireOp[] {
   const hasActor = words.length > 0 && /^[\w.:-]+$/.test(words[0])
   const [actor] = hasActor ? words : []
-  const by = actor === undefined ? {} : actor === 'host' ? { by: 'host' } : { actor }
   const accesses = words.slice(hasActor ? 1 : 0)
   if (accesses.length === 0) throw new StepError(`"${words[0] ?? vcpus}" is followed by no register`)
   return vcpus.split(',').flatMap((vcpu) =>
     accesses.map((access) => {
       const { register, value } = WRITE.exec(access)?.groups ?? {}
       if (register === undefined) throw new StepError(`"${access}" is neither REGISTER=value nor REGISTER?`)
-      const where = { vcpu: Number(vcpu.slice(1)), msr: register.replace('NESTED.', 'NESTED_'), ...by }
+      const where = {
+        vcpu: Number(vcpu.slice(1)),
+        msr: register.replace('NESTED.', 'NESTED_'),
+        ...byWhom(actor),
+      }
       return value === undefined
         ? { op: 'msr.read', ...where }
         : { op: 'msr.write', ...where, value: wireValue(value) }
@@ -177,7 +184,7 @@ function registerSteps([vcpus, ...words]: readonly string[]): WireOp[] {
 const wireValue = (text: string) => (/^\d+$/.test(text) ? Number(text) : text)
 
 /**
- * The steps of one line. `by NAME` at its end names the actor of what is no register access.
+ * The steps of one line. `by NAME` at its end says who does what is no register access.
  * @throws StepError naming the word that is not understood
  */
 export function parseShort(line: string): ShortStep[] {
@@ -189,7 +196,7 @@ export function parseShort(line: string): ShortStep[] {
     const values = valuesIn(forms, words)
     if (typeof values !== 'number') {
       const made = step(values)
-      return [actor === undefined || !('op' in made) ? made : { ...made, actor }]
+      return ['op' in made ? { ...made, ...byWhom(actor) } : made]
     }
     if (values > furthest.at) furthest = { at: values, text }
   }

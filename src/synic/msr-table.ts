@@ -147,6 +147,8 @@ function writeOther(m: Machine, v: number, msr: number, lo: number, hi: number, 
       return writeReferenceTsc(m, lo, hi)
     case msrs.HV_X64_MSR_EOI:
       if (hi !== 0 || m.options.irqchip === 'none') return false
+      // KVM lets its VMM write it, by an ioctl on that very vCPU (kvm_hv_set_msr); the others do not.
+      if (host && !m.profile.kvm) return false
       // The write is intercepted: unlike an EOI at the APIC it is never accelerated.
       endInterrupt(m, v, false)
       return true

@@ -171,7 +171,8 @@ export class Partition {
       case op.OP_APIC_ACK:
         return effects.setVector(take(m, v))
       case op.OP_APIC_EOI:
-        return endInterrupt(m, v)
+        // A CPU ends its own interrupts: nobody has an interface to do it for another (docs/profiles.md).
+        return host ? effects.fail(EINVAL) : endInterrupt(m, v)
       case op.OP_APIC_TPR:
         m.w[v + TPR] = words[a] & 0xff
         return

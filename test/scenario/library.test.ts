@@ -1,10 +1,9 @@
 /** The library: every variant comes out as its file says, and the library as a whole tells what it should. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { untold, ZOO_INVARIANTS } from '../../scripts/zoo.js'
 import type { ScenarioDocument, ScenarioStep } from '../../src/api/scenario.js'
 import { RULES } from '../../src/audit/rules.js'
-import { parseScenario } from '../../src/scenario/document.js'
 import { scenarioLibrary } from '../../src/scenario/library.js'
 import { runScenario, type ScenarioRun } from '../../src/scenario/run.js'
 
@@ -134,13 +133,5 @@ describe('the rules', () => {
     expect(KEPT_BY_THE_MACHINE.filter((rule) => reached.has(rule))).toEqual([])
     const known: readonly string[] = RULES.map(({ rule }) => rule)
     expect(KEPT_BY_THE_MACHINE.filter((rule) => !known.includes(rule))).toEqual([])
-  })
-})
-
-describe('what is pending', () => {
-  const folder = new URL('../../scenarios/pending/', import.meta.url)
-
-  it('can be read', () => {
-    for (const file of readdirSync(folder)) parseScenario(readFileSync(new URL(file, folder), 'utf8'))
   })
 })

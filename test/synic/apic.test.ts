@@ -6,6 +6,7 @@ import {
   dumps,
   EVERY_PROFILE,
   eoi,
+  fails,
   hostWrite,
   irq,
   KVM_PROFILES,
@@ -81,6 +82,29 @@ describe('apic', () =>
       [...GSIS, hostWrite('SINT2', 9), raise(43, irq(9)), dumps({ irr: [9] }), takes(-1)],
     ],
     ['EOI with nothing in service does nothing', EVERY_PROFILE, [...UP, eoi(NO_ACKS)]],
+    [
+      'the host ends no interrupt for a vCPU, and what is in service stays so',
+      EVERY_PROFILE,
+      [
+        ...UP,
+        signal(2, 1, irq()),
+        takes(0xf3),
+        op({ op: 'apic.eoi', vcpu: 0, by: 'host' }, fails(-22)),
+        dumps({ isr: [0xf3] }),
+        eoi(),
+        dumps({ isr: [] }),
+      ],
+    ],
+    [
+      'nor does it by the EOI register, outside KVM',
+      ['openvmm', 'tlfs'],
+      [...UP, signal(2, 1, irq()), takes(0xf3), hostWrite('EOI', 0, fails(-22)), dumps({ isr: [0xf3] })],
+    ],
+    [
+      'KVM lets it: an ioctl on that very vCPU',
+      KVM_PROFILES,
+      [...UP, signal(2, 1, irq()), takes(0xf3), hostWrite('EOI', 0), dumps({ isr: [] })],
+    ],
     [
       'a disabled APIC keeps what was requested',
       KVM_PROFILES,

@@ -183,6 +183,8 @@ export const endInterrupt = {
   path: '/v1/partitions/{pid}/vcpus/{vp}/apic/eoi',
   tag: 'interrupts',
   summary: 'End the highest interrupt in service',
+  description:
+    'A CPU ends its own interrupts: `by` the host it is refused with errno -22, and nothing changes.',
   params: VcpuPath,
   body: { schema: routes.APIC_EOI.body, required: false },
   replies: { 200: RESULT },

@@ -1,7 +1,7 @@
 /** The socket around a StreamSession: upgrade, pings, slow readers, close codes. */
 import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
 import type { z } from 'zod'
 import {
@@ -13,7 +13,8 @@ import {
   JSON_PROTOCOL,
   StreamQuery,
 } from '../src/api/frames.js'
-import { fieldProblems } from '../src/api/problem.js'
+import { openStream } from '../src/api/operations/streams.js'
+import { fieldProblems, InputError } from '../src/api/problem.js'
 import type { PartitionHost } from '../src/engine/partition-host.js'
 import type { Service } from '../src/engine/service.js'
 import { BinProtocol, BinScratch } from '../src/streams/bin-protocol.js'
@@ -29,6 +30,7 @@ import {
 import { Turn } from '../src/streams/turn.js'
 import type { StreamMeter } from '../src/telemetry/metrics.js'
 import { streamPartition } from './stream-partition.js'
+import { checkQuery, fastifyPath } from './typed.js'
 
 const PING_MS = 15_000
 const TICK_MS = 250
@@ -214,6 +216,14 @@ function open(socket: WebSocket, request: FastifyRequest, streams: Streams): voi
   new Client(socket, request.raw.socket, host, streams, query.data)
 }
 
+/** Who asks for no WebSocket is told what a WebSocket would be closed for, or that it takes one. */
+function refusePlain(request: FastifyRequest, reply: FastifyReply, { service }: StreamParts): never {
+  checkQuery(openStream, request)
+  service.get((request.params as { pid: string }).pid)
+  reply.header('upgrade', 'websocket').header('connection', 'upgrade')
+  throw new InputError([], 'upgrade-required', 'This is a WebSocket: ask for it with `Upgrade: websocket`.')
+}
+
 export default async function streamRoutes(app: FastifyInstance, parts: StreamParts) {
   const streams = new Streams(parts)
   await app.register(websocket, {
@@ -243,9 +253,15 @@ export default async function streamRoutes(app: FastifyInstance, parts: StreamPa
   }, TICK_MS)
   timer.unref()
   app.addHook('onClose', async () => clearInterval(timer))
-  app.get('/v1/partitions/:pid/stream', { websocket: true }, (socket, request) => {
-    // A broken frame ends the connection. The library has told the client why, which takes its time.
-    socket.on('error', () => giveUpSoon(socket))
-    open(socket, request, streams)
+  app.route({
+    method: 'GET',
+    url: fastifyPath(openStream.path),
+    config: { operation: openStream },
+    wsHandler(socket, request) {
+      // A broken frame ends the connection. The library has told the client why, which takes its time.
+      socket.on('error', () => giveUpSoon(socket))
+      open(socket, request, streams)
+    },
+    handler: (request, reply) => refusePlain(request, reply, parts),
   })
 }

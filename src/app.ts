@@ -1,11 +1,18 @@
 /** Composition root: engine, telemetry and routes into one Fastify app. */
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
+import type { Socket } from 'node:net'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  LogController,
+} from 'fastify'
 import type { HealthView } from '../routes/health.js'
 import { IdempotencyStore } from '../routes/idempotency.js'
 import routes from '../routes/index.js'
 import type { MetricsText } from '../routes/metrics.js'
+import { originRefusal } from '../routes/origin.js'
 import { Outgoing } from '../routes/outgoing.js'
 import { answerBrokenHttp, handleUnknown, handleUnroutable } from '../routes/problems.js'
 import { limitRate } from '../routes/rate-limit.js'
@@ -96,6 +103,15 @@ function encodingRefusal(headers: IncomingMessage['headers']): InputError | unde
   return new InputError([{ path, message }], 'unsupported-media-type')
 }
 
+/**
+ * Node reads nothing more from a connection that asked for an upgrade: unless it becomes a stream, it is over
+ * with its answer, and nobody else would close it.
+ */
+function endWithAnswer(socket: Socket, reply: FastifyReply): void {
+  reply.header('connection', 'close')
+  reply.raw.once('finish', () => socket.destroySoon())
+}
+
 /** Headers of every answer, and the time it began. */
 function beginAnswers(app: FastifyInstance, health: HealthView): void {
   app.decorateReply('beganAtMs', 0)
@@ -104,7 +120,8 @@ function beginAnswers(app: FastifyInstance, health: HealthView): void {
     reply.header('x-request-id', request.id)
     // Nobody caches what other methods answer.
     if (request.method === 'GET' || request.method === 'HEAD') reply.header('cache-control', 'no-store')
-    const refusal = encodingRefusal(request.headers)
+    if (request.headers.upgrade !== undefined) endWithAnswer(request.raw.socket, reply)
+    const refusal = encodingRefusal(request.headers) ?? originRefusal(request.raw)
     if (refusal !== undefined) return done(refusal)
     // A client that keeps its connection would go on asking a server that is about to leave.
     if (!health.ready) reply.header('connection', 'close')

@@ -31,8 +31,12 @@ function contentOf(components: Components, schema: z.ZodType, type: string, io: 
   return { [type]: { schema: plain } }
 }
 
+/** What answers a 101 is no longer this server's HTTP. */
+const SWITCHING = '101'
+
 function replyOf(
   components: Components,
+  status: string,
   { description, schema, type = JSON_TYPE, headers = {} }: Reply,
 ): Json {
   const own = Object.entries(headers).map(([name, text]) => [
@@ -41,7 +45,10 @@ function replyOf(
   ])
   return {
     description,
-    headers: { 'x-request-id': { $ref: REQUEST_ID_HEADER }, ...Object.fromEntries(own) },
+    headers: {
+      ...(status === SWITCHING ? {} : { 'x-request-id': { $ref: REQUEST_ID_HEADER } }),
+      ...Object.fromEntries(own),
+    },
     ...(schema === undefined ? {} : { content: contentOf(components, schema, type, 'output') }),
   }
 }
@@ -61,7 +68,7 @@ const PROBLEM_REPLY = {
 function repliesOf(components: Components, operation: Operation): Json {
   const replies = Object.entries(operation.replies).map(([status, reply]) => [
     status,
-    replyOf(components, reply),
+    replyOf(components, status, reply),
   ])
   const byStatus = new Map<number, ProblemCode[]>()
   for (const code of problemsOf(operation)) {

@@ -20,6 +20,7 @@ export const TAGS = {
   ports: 'Ports and their connections',
   memory: 'Guest memory',
   clock: 'Reference time',
+  streams: 'The stream of a partition: guests, harnesses and dashboards on a WebSocket',
   audit: 'Audit: who broke whose register, and which message nobody will see',
   scenarios: 'Scenarios: known bugs and their fixes, step by step, and runs of them',
   service: 'Probes, metrics, and this document',
@@ -65,6 +66,7 @@ export function problemsOf(operation: Operation): ProblemCode[] {
     'too-many-requests',
     'internal-error',
   ]
+  if (operation.method !== 'GET') codes.push('foreign-origin')
   if (operation.path.includes('{pid}')) codes.push('partition-not-found')
   if (operation.path.includes('{vp}')) codes.push('vcpu-not-found')
   if (operation.body !== undefined) codes.push('body-too-large', 'unsupported-media-type')

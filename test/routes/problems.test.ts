@@ -32,6 +32,7 @@ const CASES: Readonly<Record<ProblemCode, Case>> = {
     return test.post('/v1/runs', { document })
   },
   'gpa-out-of-range': (test, p) => test.get(`${p}/memory/0x100000000`),
+  'foreign-origin': (test, p) => test.post(`${p}/ops`, { ops: [] }, { origin: 'http://elsewhere.example' }),
   'not-found': (test, p) => test.get(`${p}/vcpus/0/messages?nested=true`),
   'partition-not-found': (test) => test.get('/v1/partitions/nobody'),
   'vcpu-not-found': (test, p) => test.get(`${p}/vcpus/9`),
@@ -74,6 +75,7 @@ const CASES: Readonly<Record<ProblemCode, Case>> = {
     await test.post(`${p}/ops`, { ops: [] }, { 'idempotency-key': 'k' })
     return test.post(`${p}/ops`, { ops: [{ op: 'apic.ack', vcpu: 0 }] }, { 'idempotency-key': 'k' })
   },
+  'upgrade-required': (test, p) => test.get(`${p}/stream`),
   'too-many-requests': async (test) => {
     await test.get('/v1/partitions')
     return test.get('/v1/partitions')

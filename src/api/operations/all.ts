@@ -5,6 +5,7 @@ import * as devices from './devices.js'
 import * as partitions from './partitions.js'
 import * as scenarios from './scenarios.js'
 import * as service from './service.js'
+import * as streams from './streams.js'
 import * as vcpus from './vcpus.js'
 
 function isOperation(value: object | string | number): value is Operation {
@@ -23,6 +24,7 @@ export const OPERATIONS: readonly Operation[] = [
   partitions,
   vcpus,
   devices,
+  streams,
   audit,
   scenarios,
   service,

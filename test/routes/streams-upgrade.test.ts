@@ -1,0 +1,105 @@
+/** The way to a stream: who asks for no WebSocket, or from the page of another origin, is told so. */
+import { once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
+import { send } from '../support/contract.js'
+import { type StreamServer, streamServer } from '../support/stream-socket.js'
+
+let server: StreamServer
+let host: string
+
+beforeAll(async () => {
+  server = await streamServer()
+  host = new URL(server.url).host
+})
+afterAll(async () => server.app.close())
+
+describe('a request for a stream without an upgrade', () => {
+  it.each([
+    ['is told that it is a WebSocket', 'p1/stream?since=4', 426, 'upgrade-required'],
+    ['of nobody is told so', 'nobody/stream', 404, 'partition-not-found'],
+    ['with a bad query is told the field', 'p1/stream?kinds=gossip', 400, 'invalid-request'],
+  ])('%s', async (_what, path, status, code) => {
+    const reply = await send(server.app, 'GET', `/v1/partitions/${path}`)
+    expect([reply.status, reply.body.type]).toEqual([status, `/problems/${code}`])
+    if (code === 'upgrade-required') expect(reply.headers.upgrade).toBe('websocket')
+    if (code === 'invalid-request') expect(reply.body).toHaveProperty('errors.0.path', 'kinds/0')
+  })
+
+  it('may be a HEAD, and nothing else', async () => {
+    const path = '/v1/partitions/p1/stream'
+    expect((await server.app.inject({ method: 'HEAD', url: path })).statusCode).toBe(426)
+    const reply = await server.app.inject({ method: 'POST', url: path })
+    expect([reply.statusCode, reply.headers.allow]).toEqual([405, 'GET, HEAD'])
+  })
+})
+
+/** Statuses with which the server takes up the stream, or does not. */
+async function statusFor(origin: string): Promise<number> {
+  const socket = new WebSocket(server.url, { headers: { origin } })
+  socket.on('error', () => {})
+  const upgrade = once(socket, 'upgrade')
+  const refusal = once(socket, 'unexpected-response').then(([, reply]) => [reply as IncomingMessage])
+  const [{ statusCode = 0 }] = (await Promise.race([upgrade, refusal])) as [IncomingMessage]
+  socket.terminate()
+  return statusCode
+}
+
+/** What is answered to an upgrade request, and that the server ends the connection with it. */
+async function answerTo(path: string, header = 'x: y'): Promise<string> {
+  const { hostname, port } = new URL(server.url)
+  const socket = connect(Number(port), hostname)
+  socket.write(
+    `GET ${path} HTTP/1.1\r\nhost: ${host}\r\n${header}\r\nconnection: upgrade\r\nupgrade: websocket\r\n` +
+      'sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  )
+  return text(socket)
+}
+
+describe('an upgrade that is refused', () => {
+  it.each([
+    ['where there is no stream', '/livez', undefined, 200],
+    ['where there is nothing', '/nothing', undefined, 404],
+    ['of a foreign page', '/v1/partitions/p1/stream', 'origin: http://x', 403],
+    ['in a compressed form', '/v1/partitions/p1/stream', 'content-encoding: gzip', 415],
+  ])('%s is answered, and leaves no connection behind', async (_why, path, header, status) => {
+    expect(await answerTo(path, header)).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+    const connections = promisify(server.app.server.getConnections.bind(server.app.server))
+    await expect.poll(connections).toBe(0)
+  })
+})
+
+describe('the page of', () => {
+  it.each([
+    ['this server', () => `http://${host}`, 101],
+    ['this server, behind a proxy with TLS', () => `https://${host}`, 101],
+    ['another site', () => 'http://elsewhere.example', 403],
+    ['another port', () => 'http://127.0.0.1:1', 403],
+    ['another name of this machine', () => `http://${host.replace('127.0.0.1', 'localhost')}`, 403],
+    ['nowhere, such as a file', () => 'null', 403],
+  ])('%s may or may not open a stream', async (_who, origin, status) => {
+    expect(await statusFor(origin())).toBe(status)
+    await expect.poll(() => server.meter.clients).toBe(0)
+  })
+
+  it('another site may change nothing, and read nothing', async () => {
+    const headers = { origin: 'http://elsewhere.example' }
+    const { app } = server
+    const seq = server.host.partition.seq
+    // A request like this a browser sends without asking first.
+    const reply = await send(app, 'POST', '/v1/partitions/p1/vcpus/0/apic/ack', { headers })
+    expect([reply.status, reply.body.type]).toEqual([403, '/problems/foreign-origin'])
+    expect(server.host.partition.seq).toBe(seq)
+    const asked = { ...headers, 'access-control-request-method': 'DELETE' }
+    const replies = [
+      await app.inject({ method: 'OPTIONS', url: '/v1/partitions/p1', headers: asked }),
+      await app.inject({ method: 'GET', url: '/v1/partitions/p1', headers }),
+    ]
+    expect(replies.map(({ statusCode }) => statusCode)).toEqual([403, 200])
+    for (const { headers } of replies) expect(headers).not.toHaveProperty('access-control-allow-origin')
+  })
+})

@@ -87,7 +87,8 @@ const inOrder = (names: Iterable<string>): string[] =>
 function expectedBy(expect: Expectation | undefined): string[] {
   if (expect === undefined || expect === 'clean') return []
   const patterns = expect.violations ?? []
-  return patterns.map(({ invariant, rule }) => invariant ?? rule ?? 'any')
+  const invariantOf = (name: string) => RULES.find(({ rule }) => rule === name)?.invariant ?? name
+  return patterns.map(({ invariant, rule }) => invariant ?? (rule === undefined ? 'any' : invariantOf(rule)))
 }
 
 /** Invariants that a scenario's runs broke; in brackets those that were only noted. */
@@ -137,8 +138,8 @@ that tell them. This page is generated: \`npm run zoo\`.
 
 A faulty form breaks what its row expects; a fixed form reports no error. An entry that expects \`clean\` is a
 bug of an implementation that this machine does not share: its scenario holds the machine to the right
-behaviour, and the invariants that the zoo names are judged in it. Reported in brackets: told as a note,
-because documented software or a documented machine behaves so.
+behaviour. The rules of every invariant that the zoo names are asked in it; a test counts that. Reported in
+brackets: told as a note, because documented software or a documented machine behaves so.
 
 Interleavings are not explored here: where an entry has one, its forms are the order that goes wrong and one
 that does not. I19 is no rule: the library's test runs each story with a snapshot in it once more without, and

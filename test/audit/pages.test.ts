@@ -26,6 +26,8 @@ describe('duplicate_enable', () => {
   })
 })
 
+const HYPERCALL = 'v0 a GUEST_OS_ID=1 HYPERCALL=0x40001'
+
 describe('page_overlap', () => {
   it.each([
     ['pages of their own', 'tlfs', [UP, 'v1 vmbus SIMP=0x12001 SIEFP=0x13001'], []],
@@ -56,6 +58,33 @@ describe('page_overlap', () => {
       ['page_overlap vmbus 40000083'],
     ],
     ['by the host', 'tlfs', [UP, 'v1 host SIMP=0x10001'], ['page_overlap? 40000083']],
+    [
+      'a reference TSC page over messages',
+      'openvmm',
+      [UP, 'v0 a REFERENCE_TSC=0x10001'],
+      ['page_overlap a 40000021'],
+    ],
+    [
+      'messages over a reference TSC page',
+      'tlfs',
+      ['v0 a REFERENCE_TSC=0x10001', UP],
+      ['page_overlap vmbus 40000083'],
+    ],
+    [
+      'over the hypercall page',
+      'qemu',
+      [HYPERCALL, 'v0 a REFERENCE_TSC=0x40001'],
+      ['page_overlap a 40000021'],
+    ],
+    ['moved by another vCPU', 'tlfs', ['v0 a REFERENCE_TSC=0x40001', 'v1 a REFERENCE_TSC=0x41001'], []],
+    [
+      'laid there again',
+      'tlfs',
+      [UP, 'v0 REFERENCE_TSC=0x10001', 'v0 REFERENCE_TSC=0x10001'],
+      ['page_overlap? 40000021'],
+    ],
+    ['disabled', 'kvm-synic2', [UP, 'v0 a REFERENCE_TSC=0x10000'], []],
+    ['ignored for want of a guest OS id', 'kvm-synic2', [UP, 'v0 a HYPERCALL=0x10001'], []],
   ] as const)('%s', (_why, profile, lines, expected) => {
     expect(
       audited({ profile, kind: 'l1vh', vcpus: 2 }, pageOverlap)

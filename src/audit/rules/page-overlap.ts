@@ -1,23 +1,42 @@
 /**
- * I9, pages are their own: no two enabled SynIC pages of a partition share a guest page, none lies beyond
- * memory, and none is enabled at an address 0 that was found there and not chosen (Linux MSHV on L1VH
+ * I9, pages are their own: no two enabled SynIC pages of a partition share a guest page, with each other or
+ * with the hypercall and reference TSC pages, none lies beyond memory, and none is enabled at an address 0 that was found there and not chosen (Linux MSHV on L1VH
  * enabled SIRBP with the base it read, which nobody had provided). Every profile has its answer to such
  * writes, so what nobody signed is a note.
  */
 import { gpnOf } from '../../hv/bits.js'
+import { HV_X64_MSR_HYPERCALL, HV_X64_MSR_REFERENCE_TSC } from '../../hv/msrs.js'
 import { PAGE_ENABLE } from '../../hv/registers.js'
-import type { Machine } from '../../synic/machine.js'
+import { HYPERCALL, type Machine, REFERENCE_TSC } from '../../synic/machine.js'
 import { isAccessible } from '../../synic/pages.js'
 import { allFiles, isOnAt, msrAt, nameOfMsr, PAGE_PLACES, vcpuOf, wordAt } from '../places.js'
 import { placeOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
+/** Registers that lay a page for the whole partition, and where they stand. */
+const SHARED: readonly (readonly [msr: number, at: number])[] = [
+  [HV_X64_MSR_HYPERCALL, HYPERCALL],
+  [HV_X64_MSR_REFERENCE_TSC, REFERENCE_TSC],
+]
+const OFF = -1
+
 class PageOverlap implements Watcher {
+  /** Where the partition's page was that is written now. */
+  #found = OFF
+
   constructor(private readonly desk: Desk) {}
+
+  before(): void {
+    const { op, m } = this.desk
+    if (op.file >= 0) return
+    const shared = SHARED.find(([msr]) => msr === op.msr)
+    if (shared !== undefined) this.#found = pageOf(m, shared[1])
+  }
 
   after(): void {
     const { op, m } = this.desk
     if (!m.effects.ok || (op.newLo & PAGE_ENABLE) === 0) return
+    if (op.file < 0) return this.#partitionPage()
     const gpn = gpnOf(op.newLo, op.newHi)
     const found = gpnOf(op.oldLo, op.oldHi)
     if ((op.oldLo & PAGE_ENABLE) !== 0 && gpn === found) return
@@ -26,6 +45,26 @@ class PageOverlap implements Watcher {
     if (!isAccessible(m, gpn))
       this.#tell(`enables ${register} at 0x${(gpn * 4096).toString(16)}, beyond memory`)
     if (mayShare(m, gpn)) this.#judgeShared(gpn, register)
+    this.#judgePartitionPages(gpn, register)
+  }
+
+  #partitionPage(): void {
+    const { op, m } = this.desk
+    const at = SHARED.find(([msr]) => msr === op.msr)?.[1]
+    const gpn = at === undefined ? OFF : pageOf(m, at)
+    if (gpn === OFF || gpn === this.#found) return
+    if (gpn === 0 || m.synicPages.has(gpn) || m.profile.microsoftRegisters)
+      this.#judgeShared(gpn, nameOfMsr(op.msr))
+    this.#judgePartitionPages(gpn, nameOfMsr(op.msr))
+  }
+
+  #judgePartitionPages(gpn: number, register: string): void {
+    const { op, m } = this.desk
+    for (const [msr, at] of SHARED) {
+      if (msr === op.msr || pageOf(m, at) !== gpn) continue
+      const gpa = (gpn * 4096).toString(16)
+      this.#tell(`enables ${register} at 0x${gpa}, where ${nameOfMsr(msr)} is enabled already`)
+    }
   }
 
   #judgeShared(gpn: number, register: string): void {
@@ -53,6 +92,11 @@ class PageOverlap implements Watcher {
   }
 }
 
+/** Page of an enabled register of the partition, or OFF. */
+function pageOf({ shared }: Machine, at: number): number {
+  return (shared[at] & PAGE_ENABLE) !== 0 ? gpnOf(shared[at], shared[at + 1]) : OFF
+}
+
 /** Two message or event-flags pages share an address by the directory; event rings are in none. */
 function mayShare(m: Machine, gpn: number): boolean {
   const rings = m.profile.microsoftRegisters && m.config.kind !== 'guest'
@@ -62,8 +106,9 @@ function mayShare(m: Machine, gpn: number): boolean {
 export const pageOverlap: Rule = {
   invariant: 'I9',
   rule: 'page_overlap',
-  holds: 'Enabled SynIC pages lie in memory, at an address that was chosen, and share no page.',
+  holds:
+    'Enabled SynIC pages lie in memory, at an address that was chosen, and share no page with another overlay.',
   ops: [],
-  registers: ['SIMP', 'SIEFP', 'SIRBP'],
+  registers: ['SIMP', 'SIEFP', 'SIRBP', 'other'],
   watch: (desk) => new PageOverlap(desk),
 }

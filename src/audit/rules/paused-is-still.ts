@@ -76,7 +76,7 @@ export const pausedIsStill: Rule = {
   rule: 'paused_is_still',
   holds: "While a partition is paused only the host's register and memory ops change a SynIC.",
   ops: [...DELIVERIES, ...GUEST_STEPS, o.OP_MEM_WRITE],
-  registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'EOM', 'SINT', 'STIMER'],
+  registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'EOM', 'SINT', 'STIMER', 'other'],
   onChange: true,
   deep: true,
   watch: (desk) => new PausedIsStill(desk),

@@ -1,7 +1,7 @@
-// Compiles src and routes into an emptied dist, scenarios beside them; leaves dist alone where there is
-// nothing to compile with.
+// Compiles src and routes into dist, scenarios beside them; leaves dist alone where there is nothing to
+// compile with, and where it does not compile.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -15,16 +15,28 @@ function reasonToSkip() {
   return undefined
 }
 
+/** What this build has not written is of files that are gone. dist is never empty: somebody may run it. */
+function removeOlderThan(startMs) {
+  for (const entry of readdirSync(inRoot('dist'), { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile() && statSync(path).mtimeMs < startMs) rmSync(path)
+  }
+}
+
 const skipped = reasonToSkip()
 if (skipped !== undefined) {
   console.log(`build: skipped, ${skipped}`)
 } else {
-  rmSync(inRoot('dist'), { recursive: true, force: true })
+  // A file system may keep whole seconds only.
+  const startMs = Math.floor(Date.now() / 1000) * 1000
   const tsc = inRoot('node_modules', 'typescript', 'bin', 'tsc')
   const { status } = spawnSync(process.execPath, [tsc, '-p', inRoot('tsconfig.build.json')], {
     stdio: 'inherit',
   })
   if (status !== 0) process.exit(status ?? 1)
   cpSync(inRoot('scenarios'), inRoot('dist', 'scenarios'), { recursive: true })
+  removeOlderThan(startMs)
   chmodSync(inRoot('dist', 'src', 'cli', 'main.js'), 0o755)
+  // By its date build-if-old.ts tells whether dist is old: what was saved during the build is not in it.
+  utimesSync(inRoot('dist', 'src', 'main.js'), startMs / 1000, startMs / 1000)
 }

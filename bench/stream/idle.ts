@@ -1,10 +1,11 @@
 // What a stream that is silent costs the server, resident, against an idle socket of a plain `ws` server.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { buildIfOld } from '../../scripts/build-if-old.js'
 import type { Row } from '../measure.js'
 import { BIN_PROTOCOL, STREAM } from './frames.js'
 import { Peer } from './peer.js'
 import { inTurn, pairRows } from './rows.js'
-import { buildIfOld, Server, type ServerKind } from './server.js'
+import { Server, type ServerKind } from './server.js'
 
 const SOCKETS = 2000
 const DIALS_AT_ONCE = 100

@@ -2,9 +2,9 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { buildIfOld } from '../../scripts/build-if-old.js'
 import type { Row } from '../measure.js'
 import { inTurn, type Pairs, pairRows, perSecond, ratioAtLeast } from './rows.js'
-import { buildIfOld } from './server.js'
 
 /** Two processes can differ though they do the same: so there are several of each. */
 const PROCESSES = 3

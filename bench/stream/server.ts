@@ -1,26 +1,10 @@
 // The server processes that streams are measured with.
-import { type ChildProcess, fork, spawnSync } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { buildIfOld } from '../../scripts/build-if-old.js'
 
 export type ServerKind = 'synicd' | 'plain'
-
-const root = join(import.meta.dirname, '..', '..')
-const modified = (path: string) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
-
-/** What is measured is what ships: another compiler's output can be half as fast. */
-export function buildIfOld(): void {
-  const sources = ['src', 'routes'].flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((path) =>
-      join(root, folder, path),
-    ),
-  )
-  const newestMs = Math.max(...sources.map(modified))
-  if (modified(join(root, 'dist', 'src', 'main.js')) > newestMs) return
-  const { status } = spawnSync(process.execPath, [join(root, 'scripts', 'build.mjs')], { stdio: 'inherit' })
-  if (status !== 0) throw new Error('the build failed')
-}
 
 export class Server {
   port = 0
@@ -61,7 +45,10 @@ export class Server {
   }
 }
 
-/** Runs `measure` with both servers. */
+/**
+ * Runs `measure` with both servers. What is measured is what ships: another compiler's output can be half as
+ * fast.
+ */
 export async function withServers<T>(measure: (subject: Server, baseline: Server) => Promise<T>): Promise<T> {
   buildIfOld()
   const servers = [await Server.start('synicd'), await Server.start('plain')]

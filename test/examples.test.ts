@@ -18,7 +18,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 async function example(name: string, ...args: string[]): Promise<string[]> {
   const command = ['--import', 'tsx', `examples/${name}.ts`, ...args]
-  const { stdout } = await promisify(execFile)(process.execPath, command, { cwd: ROOT, timeout: 25_000 })
+  const { stdout } = await promisify(execFile)(process.execPath, command, { cwd: ROOT, timeout: 100_000 })
   return stdout.trim().split('\n')
 }
 

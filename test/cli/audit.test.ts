@@ -11,8 +11,8 @@ import { auditCommand } from '../../src/cli/commands/audit.js'
 import { runProgram } from '../../src/cli/program.js'
 import { AuditReport } from '../../src/replay/audit-report.js'
 import { ACTOR_FLAGS, COLLISION, eventsOf, FIXED, traceOf } from '../support/audit-story.js'
+import { MAIN } from '../support/built.js'
 
-const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
 const SAMPLE = join(import.meta.dirname, '../samples/qemu-seabios-kdnet.kvm-ftrace.txt')
 const folder = mkdtempSync(join(tmpdir(), 'synicd-audit-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -255,7 +255,7 @@ it('has help with examples', async () => {
 describe('the process', () => {
   const run = (...args: readonly string[]) =>
     new Promise<{ status: unknown; out: string; err: string }>((resolve) => {
-      execFile(process.execPath, ['--import', 'tsx', MAIN, 'audit', ...args], (error, out, err) =>
+      execFile(process.execPath, [MAIN, 'audit', ...args], (error, out, err) =>
         resolve({ status: error?.code ?? 0, out, err }),
       )
     })

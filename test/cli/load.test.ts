@@ -1,20 +1,19 @@
 /** `synicd load` against a running server: its figures, how it ends, how it refuses. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { loadCommand } from '../../src/cli/commands/load.js'
 import { runProgram } from '../../src/cli/program.js'
 import { SynicdClient } from '../../src/client/index.js'
+import { MAIN } from '../support/built.js'
 
-const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
 const running = new Set<ChildProcessWithoutNullStreams>()
 let url = ''
 
 function start(...args: string[]): ChildProcessWithoutNullStreams {
-  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, ...args])
+  const child = spawn(process.execPath, [MAIN, ...args])
   running.add(child)
   return child
 }
@@ -89,7 +88,7 @@ const partitions = async (at = url) => (await new SynicdClient(at).call.listPart
 
 /** Waits until a load is under way, well behind its set-up. */
 async function underWay(at: string): Promise<void> {
-  await expect.poll(async () => (await partitions(at))[0]?.seq ?? 0, { timeout: 20_000 }).toBeGreaterThan(500)
+  await expect.poll(async () => (await partitions(at))[0]?.seq ?? 0).toBeGreaterThan(500)
 }
 
 beforeAll(async () => {

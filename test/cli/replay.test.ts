@@ -8,8 +8,8 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, it } from 'vitest'
 import { replayCommand } from '../../src/cli/commands/replay.js'
 import { runProgram } from '../../src/cli/program.js'
+import { MAIN } from '../support/built.js'
 
-const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
 const SAMPLE = join(import.meta.dirname, '../samples/qemu-seabios-kdnet.kvm-ftrace.txt')
 const GOLDEN = join(import.meta.dirname, '../conformance/kvm/a05_sversion.jsonl')
 const folder = mkdtempSync(join(tmpdir(), 'synicd-replay-'))
@@ -177,7 +177,7 @@ describe('the process', () => {
     new Promise<{ status: unknown; out: string; err: string }>((resolve) => {
       execFile('sh', ['-c', command], (error, out, err) => resolve({ status: error?.code ?? 0, out, err }))
     })
-  const main = `'${process.execPath}' --import tsx '${MAIN}'`
+  const main = `'${process.execPath}' '${MAIN}'`
 
   it('ends with the status', async () => {
     expect((await run(`${main} replay '${file('w.jsonl', wrong)}'`)).status).toBe(1)

@@ -2,14 +2,13 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
+import { MAIN } from '../support/built.js'
 
-const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
 const running = new Set<ChildProcessWithoutNullStreams>()
 
 function serve(...flags: string[]): ChildProcessWithoutNullStreams {
-  const child = spawn(process.execPath, ['--import', 'tsx', MAIN, 'serve', '--log-level', 'silent', ...flags])
+  const child = spawn(process.execPath, [MAIN, 'serve', '--log-level', 'silent', ...flags])
   running.add(child)
   return child
 }

@@ -1,10 +1,11 @@
 /** `synicd/client` as a user gets it: built, installed, imported by plain Node, and type-checked. */
 import { execFileSync } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { built } from '../support/built.js'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
@@ -27,17 +28,7 @@ beforeAll(() => {
   copyFileSync(join(ROOT, 'package.json'), join(installed, 'package.json'))
   for (const name of ['zod', 'ws'])
     symlinkSync(join(ROOT, 'node_modules', name), join(user, 'node_modules', name))
-  write('build.json', {
-    extends: join(ROOT, 'tsconfig.build.json'),
-    compilerOptions: {
-      rootDir: ROOT,
-      outDir: join(installed, 'dist'),
-      typeRoots: [join(ROOT, 'node_modules/@types')],
-    },
-    include: [],
-    files: [join(ROOT, 'src/client/index.ts')],
-  })
-  run(TSC, '-p', 'build.json')
+  cpSync(built(), join(installed, 'dist'), { recursive: true })
   write('package.json', { type: 'module' })
 })
 afterAll(() => rmSync(user, { recursive: true, force: true }))

@@ -8,7 +8,7 @@ let exercise: string
 
 beforeAll(async () => {
   exercise = await workshop.exercise()
-}, 120_000)
+})
 afterAll(() => workshop.remove())
 
 describe('replies', () => {

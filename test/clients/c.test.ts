@@ -5,6 +5,7 @@ import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startServer, stopServers, type TestServer } from '../client/server.js'
+import { MAIN } from '../support/built.js'
 import { ended, ROOT, run, STRICT, Workshop } from './compile.js'
 import { reply, result, stubServer } from './stub-server.js'
 
@@ -17,7 +18,7 @@ let server: TestServer
 beforeAll(async () => {
   exercise = await workshop.exercise()
   server = await startServer()
-}, 120_000)
+})
 afterAll(async () => {
   await stopServers()
   workshop.remove()
@@ -33,7 +34,7 @@ describe('two_drivers', () => {
       copyFileSync(join(ROOT, 'clients/c/examples', name), join(folder, 'c/examples', name))
     }
     await run('make', ['-C', join(folder, 'c/examples'), 'CC=cc'])
-  }, 60_000)
+  })
 
   it('shows the collision, then the fix, and leaves nothing behind', async () => {
     const { status, lines, stderr } = await ended(example, '--url', server.url)
@@ -190,7 +191,7 @@ describe('a server that goes', () => {
       text += chunk
     })
     const closed = once(child, 'close')
-    await expect.poll(() => text, { timeout: 10_000 }).toBe('open: ok\nwrmsr: ok\npaused\n')
+    await expect.poll(() => text).toBe('open: ok\nwrmsr: ok\npaused\n')
     await meanwhile()
     child.stdin.end('\n')
     await closed
@@ -212,8 +213,7 @@ describe('a server that goes', () => {
   })
 
   it('is killed in mid-run: each call says so', async () => {
-    const main = join(ROOT, 'src/cli/main.ts')
-    const serve = ['--import', 'tsx', main, 'serve', '--log-level', 'silent', '--port', '0', '--json']
+    const serve = [MAIN, 'serve', '--log-level', 'silent', '--port', '0', '--json']
     const child = spawn(process.execPath, serve, { cwd: ROOT })
     running.add(child)
     const [line] = (await once(child.stdout, 'data')) as [Buffer]
@@ -255,5 +255,5 @@ describe('the header', () => {
     expect((await ended(join(folder, 'driver'))).status).toBe(0)
     copyFileSync(whole, join(folder, 'whole.cc'))
     await run('c++', ['-std=c++11', ...STRICT, '-c', join(folder, 'whole.cc'), '-o', object])
-  }, 60_000)
+  })
 })

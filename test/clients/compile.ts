@@ -51,7 +51,7 @@ export interface Ended {
 
 /** What a program printed and how it ended, even when that is a failure. */
 export async function ended(program: string, ...args: string[]): Promise<Ended> {
-  const { code, stdout, stderr } = await run(program, args, { timeout: 25_000 }).then(
+  const { code, stdout, stderr } = await run(program, args, { timeout: 100_000 }).then(
     (output) => ({ code: 0, ...output }),
     (error) => error,
   )

@@ -7,15 +7,13 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { built, MAIN } from '../support/built.js'
 
 const ROOT = join(import.meta.dirname, '../..')
-const MAIN = join(ROOT, 'src/cli/main.ts')
-const TSX = join(ROOT, 'node_modules/tsx/dist/loader.mjs')
-/** What a reader of a fresh clone has built, and the sources it is built from: the tests need no build. */
-const BUILT: readonly (readonly [string, string])[] = [
-  ['npx synicd', `${process.execPath} --import ${TSX} ${MAIN}`],
-  ['node --input-type', `${process.execPath} --import ${TSX} --input-type`],
-  ['"synicd/client"', `"${pathToFileURL(join(ROOT, 'src/client/index.ts')).href}"`],
+/** What a reader's `npm install` links to what is built here. */
+const INSTALLED: readonly (readonly [string, string])[] = [
+  ['npx synicd', `${process.execPath} ${MAIN}`],
+  ['"synicd/client"', `"${pathToFileURL(built('src/client/index.js')).href}"`],
 ]
 
 interface Step {
@@ -40,7 +38,7 @@ const steps = tourOf(readFileSync(join(ROOT, 'README.md'), 'utf8'))
 
 describe('the tour in the README', () => {
   const folder = mkdtempSync(join(tmpdir(), 'synicd-tour-'))
-  const server = spawn(process.execPath, ['--import', 'tsx', MAIN, 'serve', '--port', '0', '--json'])
+  const server = spawn(process.execPath, [MAIN, 'serve', '--port', '0', '--json'])
   let address = ''
 
   beforeAll(async () => {
@@ -61,8 +59,8 @@ describe('the tour in the README', () => {
   })
 
   it.each(steps.map((step, i) => [i + 1, step] as const))('step %i', async (_i, { command, output }) => {
-    const here = BUILT.reduce(
-      (text, [built, source]) => text.replaceAll(built, source),
+    const here = INSTALLED.reduce(
+      (text, [name, path]) => text.replaceAll(name, path),
       command.replaceAll('localhost:8440', address),
     )
     const { stdout } = await promisify(execFile)('bash', ['-c', here], { cwd: folder })

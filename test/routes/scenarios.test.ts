@@ -30,9 +30,7 @@ async function finished({ status, headers, body }: Awaited<ReturnType<typeof own
   expect(status).toBe(202)
   expect(headers.location).toBe(`/v1/runs/${body.id}`)
   expect(body).toMatchObject({ state: 'running', reports: [] })
-  await expect
-    .poll(async () => (await test.get(headers.location)).body.state, { timeout: 25_000 })
-    .not.toBe('running')
+  await expect.poll(async () => (await test.get(headers.location)).body.state).not.toBe('running')
   return (await test.get(headers.location)).body as Run
 }
 

@@ -6,13 +6,12 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { BIN_PROTOCOL, JSON_PROTOCOL } from '../../src/api/frames.js'
 import { HV_X64_MSR_SINT0 } from '../../src/hv/msrs.js'
 import { OP_MSR_WRITE } from '../../src/synic/op.js'
-import { binaryFrame, firstFragment, textFrame, upgraded } from '../support/stream-raw.js'
+import { MAIN } from '../support/built.js'
+import { binaryFrame, firstFragment, textFrame, upgraded, upgradeRequest } from '../support/stream-raw.js'
 import { batch } from '../support/stream-records.js'
 import { SocketClient, type StreamServer, streamServer } from '../support/stream-socket.js'
-import type { Orders } from '../support/stream-victim.js'
 
-const VICTIM = join(import.meta.dirname, '../support/stream-victim.ts')
-const MAIN = join(import.meta.dirname, '../../src/cli/main.ts')
+const VICTIM = join(import.meta.dirname, '../support/stream-victim.mjs')
 const OPS = 500
 
 let server: StreamServer | undefined
@@ -43,11 +42,12 @@ const words = batch(
 const whole = textFrame(text)
 const wholeBinary = binaryFrame(new Uint8Array(Int32Array.from(words).buffer))
 
-async function sendAndDie(orders: Orders): Promise<void> {
-  const child = fork(VICTIM, { execArgv: ['--import', 'tsx'] })
+async function sendAndDie(url: string, protocol: string, bytes: Buffer): Promise<void> {
+  const child = fork(VICTIM)
   ends.push(() => child.kill('SIGKILL'))
   const exit = once(child, 'exit')
-  child.send(orders)
+  const upgrade = upgradeRequest(url, protocol)
+  child.send({ port: Number(new URL(url).port), upgrade, bytes: bytes.toString('base64') })
   expect((await exit)[1]).toBe('SIGKILL')
 }
 
@@ -67,7 +67,7 @@ describe('a client killed', () => {
     const witness = await SocketClient.connected(url)
     ends.push(() => witness.socket.terminate())
     const { seq } = host.partition
-    await sendAndDie({ url, protocol, bytes: bytes.toString('base64') })
+    await sendAndDie(url, protocol, bytes)
     await expect.poll(() => meter.clients).toBe(1)
     expect(host.partition.seq).toBe(seq + applied)
     const value = `0x${(0x10000 | applied).toString(16)}`
@@ -81,17 +81,7 @@ describe('a client killed', () => {
 
 describe('a server told to go', () => {
   it('waits for no client that does not take its leave', async () => {
-    const child = spawn(process.execPath, [
-      '--import',
-      'tsx',
-      MAIN,
-      'serve',
-      '--port',
-      '0',
-      '--json',
-      '--log-level',
-      'silent',
-    ])
+    const child = spawn(process.execPath, [MAIN, 'serve', '--port', '0', '--json', '--log-level', 'silent'])
     ends.push(() => child.kill('SIGKILL'))
     const [line] = (await once(child.stdout, 'data')) as [Buffer]
     const { address } = JSON.parse(line.toString()) as { address: string }

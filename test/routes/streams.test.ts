@@ -49,7 +49,7 @@ class Client {
 
   /** Waits until a frame is there that fits. */
   async until(fits: (frame: Frame) => boolean): Promise<Frame> {
-    await expect.poll(() => this.frames.some(fits), { timeout: 10_000, interval: 5 }).toBe(true)
+    await expect.poll(() => this.frames.some(fits), { interval: 5 }).toBe(true)
     return this.frames.find(fits) as Frame
   }
 
@@ -204,7 +204,7 @@ describe('the stream', () => {
       if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     await quick.until((frame) => frame.n === host.notifications.lastN || 'gap' in frame)
-    await expect.poll(() => metrics.streamMeter.clients, { timeout: 10_000 }).toBe(2)
+    await expect.poll(() => metrics.streamMeter.clients).toBe(2)
     await new Promise((resolve) => setTimeout(resolve, 1000))
     slow.socket.resume()
     expect(await ended).toBe(4008)

@@ -10,6 +10,7 @@ import {
   CLOSE_DELETED,
   CLOSE_GOING_AWAY,
   CLOSE_NO_PARTITION,
+  CLOSE_TOO_SLOW,
   JSON_PROTOCOL,
   StreamQuery,
 } from '../src/api/frames.js'
@@ -33,6 +34,8 @@ import { streamPartition } from './stream-partition.js'
 import { checkQuery, fastifyPath } from './typed.js'
 
 const PING_MS = 15_000
+/** Pings that may lie unread. */
+const SLOW_PINGS = 2
 const TICK_MS = 250
 const REASON_BYTES_MAX = 123
 /** RFC 6455, section 7.4.1. */
@@ -101,8 +104,8 @@ class Client {
   #held: { data: RawData; isBinary: boolean }[] = []
   /** The stream has ended on this side: what still comes is not looked at. */
   #closing = false
-  /** Has it answered the last ping? */
-  #alive = true
+  /** Pings since it last answered one. */
+  #unanswered = 0
   #pingedAtMs = performance.now()
 
   constructor(
@@ -125,7 +128,7 @@ class Client {
     host.onDelete.add(deleted)
     socket.on('message', (data, isBinary) => this.#receive(data, isBinary))
     socket.on('pong', () => {
-      this.#alive = true
+      this.#unanswered = 0
     })
     // Pongs, too, are something to read.
     socket.on('ping', () => this.#mayRead())
@@ -168,8 +171,10 @@ class Client {
     this.session.tick()
     this.#resume()
     if (nowMs - this.#pingedAtMs < PING_MS) return
-    if (!this.#alive) return this.socket.terminate()
-    this.#alive = false
+    // A ping stands behind what is unread: who still has that to read is slow, and not gone.
+    if (this.#unanswered > 0 && this.#outbox.buffered() === 0) return this.socket.terminate()
+    if (this.#unanswered >= SLOW_PINGS) return this.#outbox.close(CLOSE_TOO_SLOW, 'the reader is too slow')
+    this.#unanswered++
     this.#pingedAtMs = nowMs
     this.socket.ping()
   }

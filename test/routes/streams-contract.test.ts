@@ -9,6 +9,7 @@ import {
   complete,
   type Frame,
   PROTOCOLS,
+  pageOf,
   post,
   SocketClient,
   type StreamServer,
@@ -283,6 +284,29 @@ describe.each(PROTOCOLS)('who comes back in %s', (protocol) => {
     const late = await join('since=1000000', protocol)
     await late.ask(post())
     expect(told(late)).toEqual(['message 0', 'interrupt 0'])
+  })
+})
+
+/** A guest frees its slot as a driver does: the message type first, then EOM. */
+const byHand: readonly WireOp[] = [
+  { op: 'mem.write', gpa: pageOf(0) + 2 * 256, hex: '00000000' },
+  { op: 'msr.write', vcpu: 0, msr: 'EOM', value: 0 },
+]
+
+describe.each(PROTOCOLS)('a guest in %s acknowledges on its socket', (protocol) => {
+  it.each([
+    ['by message.complete', [complete()]],
+    ['by a write to EOM', byHand],
+  ])('%s, and is brought what waited; then by apic.eoi', async (_how, free) => {
+    server = await streamServer()
+    const guest = await join('vcpus=0&kinds=message,interrupt,eom,eoi', protocol)
+    server.host.applyBatch([post(0, '01'), post(0, '02'), post(1, 'ff')])
+    await guest.until(({ kind }) => kind === 'interrupt')
+    await guest.ask({ op: 'apic.ack', vcpu: 0 }, ...free)
+    const ended = await guest.ask({ op: 'apic.eoi', vcpu: 0 })
+    expect(ended.results).toEqual([expect.objectContaining({ ok: true })])
+    const told = guest.frames.flatMap(({ kind, hex }) => (kind === undefined ? [] : [hex ?? kind]))
+    expect(told).toEqual(['01', 'interrupt', 'eom', '02', 'interrupt', 'eoi'])
   })
 })
 

@@ -1,0 +1,122 @@
+/** How long a stream waits for whom, by its own defaults: pings, the send budget, the end of patience. */
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { WebSocket } from 'ws'
+import {
+  complete,
+  PROTOCOLS,
+  post,
+  SocketClient,
+  type StreamServer,
+  streamServer,
+} from '../support/stream-socket.js'
+
+const MEGABYTE = 1024 * 1024
+const BUDGET_BYTES = 4 * MEGABYTE
+/** What one turn of the flood below adds, and more. */
+const TURN_BYTES = MEGABYTE
+
+let server: StreamServer
+const sockets: WebSocket[] = []
+
+beforeEach(async () => {
+  // The server's clock alone: sockets are real, and so is what they wait for.
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+  server = await streamServer()
+})
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.terminate()
+  await server.app.close()
+  vi.useRealTimers()
+})
+
+async function join(protocol?: (typeof PROTOCOLS)[number]): Promise<SocketClient> {
+  const client = await SocketClient.connected(server.url, protocol)
+  sockets.push(client.socket)
+  return client
+}
+
+describe('a silent client', () => {
+  it('is pinged every 15 s, and kept as long as it answers', async () => {
+    const client = await join()
+    let pings = 0
+    client.socket.on('ping', () => pings++)
+    const seen: number[] = []
+    for (let i = 0; i < 8; i++) {
+      vi.advanceTimersByTime(7500)
+      await client.ask()
+      seen.push(pings)
+    }
+    expect(seen).toEqual([0, 1, 1, 2, 2, 3, 3, 4])
+  })
+
+  it('is dropped if it has not answered by the next ping', async () => {
+    const socket = new WebSocket(server.url, { autoPong: false })
+    sockets.push(socket)
+    await once(socket, 'message')
+    const closed = once(socket, 'close')
+    const pinged = once(socket, 'ping')
+    vi.advanceTimersByTime(15_000)
+    await pinged
+    vi.advanceTimersByTime(14_000)
+    expect(server.meter.clients).toBe(1)
+    vi.advanceTimersByTime(1000)
+    expect((await closed)[0]).toBe(1006)
+    await expect.poll(() => server.meter.clients).toBe(0)
+  })
+})
+
+describe.each(PROTOCOLS)('a reader that stops, in %s,', (protocol) => {
+  /** Messages, turn by turn; tells the most that was kept for the reader. */
+  async function flood(raw: Socket, isEnough: (keptBytes: number, turn: number) => boolean): Promise<number> {
+    const batch = Array.from({ length: 200 }, () => [complete(), post(0, 'ab'.repeat(240))]).flat()
+    let kept = 0
+    for (let turn = 0; !isEnough(kept, turn); turn++) {
+      server.host.applyBatch(batch)
+      await new Promise((resolve) => setImmediate(resolve))
+      kept = Math.max(kept, raw.writableLength)
+    }
+    return kept
+  }
+  /** More than the budget and what the kernel may take. */
+  const everything = (_kept: number, turn: number) => turn === 250
+
+  it('is kept 4 MiB for, and told a gap; 30 s later it is cut off with 4008', async () => {
+    const connection = once(server.app.server, 'connection') as Promise<[Socket]>
+    const client = await join(protocol)
+    const [raw] = await connection
+    const start = server.host.notifications.lastN
+    client.socket.pause()
+    const kept = await flood(raw, everything)
+    expect(kept).toBeGreaterThan(BUDGET_BYTES)
+    expect(kept).toBeLessThan(BUDGET_BYTES + TURN_BYTES)
+
+    client.socket.resume()
+    const { gap } = await client.until((frame) => frame.gap !== undefined)
+    const told = client.numbers.length
+    expect(client.numbers).toEqual(Array.from({ length: told }, (_, i) => start + 1 + i))
+    expect(gap?.from).toBe(start + told + 1)
+
+    client.socket.pause()
+    await flood(raw, everything)
+    vi.advanceTimersByTime(29_000)
+    expect(server.meter.clients).toBe(1)
+    vi.advanceTimersByTime(2000)
+    client.socket.resume()
+    expect((await client.closed)[0]).toBe(4008)
+  })
+
+  it('without having much to read is not taken for dead, and cut off at the third ping', async () => {
+    const connection = once(server.app.server, 'connection') as Promise<[Socket]>
+    const client = await join(protocol)
+    const [raw] = await connection
+    client.socket.pause()
+    await flood(raw, (kept) => kept > 0)
+    vi.advanceTimersByTime(30_000)
+    expect(server.meter.clients).toBe(1)
+    vi.advanceTimersByTime(15_000)
+    client.socket.resume()
+    expect((await client.closed)[0]).toBe(4008)
+  })
+})

@@ -12,6 +12,7 @@ import { Result } from '../../src/api/result.js'
 import { NameTable } from '../../src/synic/names.js'
 import { OpWriter } from '../../src/synic/op.js'
 import { machine } from '../support/machine.js'
+import { holds } from '../support/property.js'
 import { randomOps, randomSetup } from '../support/random-ops.js'
 import { anyGoodOp, goodOps, mutation, OP_NAMES_ON_WIRE, oddValue } from '../support/wire-arbitraries.js'
 
@@ -41,7 +42,7 @@ const overWire = (value: unknown): unknown => JSON.parse(JSON.stringify(value) ?
 
 describe('schema and encoder', () => {
   it.each(OP_NAMES_ON_WIRE)('both take every good %s', (name) => {
-    fc.assert(
+    holds(
       fc.property(goodOps.get(name) ?? fc.constant({}), (op) => {
         expect(Op.safeParse(op).error?.issues ?? []).toEqual([])
         expect(encodes(op)).toBe(true)
@@ -50,7 +51,7 @@ describe('schema and encoder', () => {
   })
 
   it.each(OP_NAMES_ON_WIRE)('agree about every bent %s', (name) => {
-    fc.assert(
+    holds(
       fc.property(goodOps.get(name) ?? fc.constant({}), mutation, mutation, (op, first, second) => {
         const once = overWire(first(op))
         expect([once, encodes(once)]).toEqual([once, Op.safeParse(once).success])
@@ -58,23 +59,23 @@ describe('schema and encoder', () => {
         const twice = overWire(second(once as Record<string, unknown>))
         expect([twice, encodes(twice)]).toEqual([twice, Op.safeParse(twice).success])
       }),
-      { numRuns: RUNS },
+      RUNS,
     )
   })
 
   it('agree about anything', () => {
-    fc.assert(
+    holds(
       fc.property(fc.oneof(fc.jsonValue(), oddValue), (value) => {
         expect(encodes(value)).toBe(Op.safeParse(value).success)
       }),
-      { numRuns: RUNS },
+      RUNS,
     )
   })
 })
 
 describe('encoder and decoder', () => {
   it.each(OP_NAMES_ON_WIRE)('turn %s into words, back into JSON, and into the same words', (name) => {
-    fc.assert(
+    holds(
       fc.property(goodOps.get(name) ?? fc.constant({}), (op) => {
         const names = new NameTable(4096)
         const words = wordsOf(op, names)
@@ -88,7 +89,7 @@ describe('encoder and decoder', () => {
 
 describe('results', () => {
   it('are JSON and fit their schema', () => {
-    fc.assert(
+    holds(
       fc.property(randomSetup, randomOps(60), (setup, ops) => {
         const test = machine(setup)
         for (const op of ops) {
@@ -97,7 +98,7 @@ describe('results', () => {
           expect(result.ok).toBe(result.fault === undefined && result.errno === undefined)
         }
       }),
-      { numRuns: RUNS },
+      RUNS,
     )
   })
 })
@@ -120,7 +121,7 @@ describe('a batch', () => {
     )
 
   it('is taken by schema and hand check alike', () => {
-    fc.assert(
+    holds(
       fc.property(bent, (value) => {
         const body = overWire(value)
         let taken = true
@@ -132,7 +133,7 @@ describe('a batch', () => {
         }
         expect([body, taken]).toEqual([body, OpBatch.safeParse(body).success])
       }),
-      { numRuns: 10 * RUNS },
+      10 * RUNS,
     )
   })
 })
@@ -148,7 +149,7 @@ describe('bodies of routes that are one op', () => {
       fc.tuple(body, mutation).map(([fields, bend]) => bend(fields)),
       fc.constant(undefined),
     )
-    fc.assert(
+    holds(
       fc.property(bent, (value) => {
         const sent = value === undefined ? undefined : overWire(value)
         let taken = true
@@ -160,7 +161,7 @@ describe('bodies of routes that are one op', () => {
         }
         expect([sent, taken]).toEqual([sent, route.body.safeParse(sent).success])
       }),
-      { numRuns: 3 * RUNS },
+      3 * RUNS,
     )
   })
 })

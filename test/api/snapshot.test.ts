@@ -5,6 +5,7 @@ import { Snapshot } from '../../src/api/snapshot.js'
 import { restorePartition, savePartition } from '../../src/synic/save-state.js'
 import type { SavedState } from '../../src/synic/saved-state.js'
 import { type MachineSetup, machine, TestMachine, type WireInput } from '../support/machine.js'
+import { holds } from '../support/property.js'
 import { randomOps, randomSetup } from '../support/random-ops.js'
 
 type Json = Record<string, unknown>
@@ -78,17 +79,17 @@ function exercise(state: SavedState, ops: readonly WireInput[]): void {
 
 describe('the snapshot schema', () => {
   it('accepts every state that ops lead to, and changes nothing in it', () => {
-    fc.assert(
+    holds(
       fc.property(randomSetup, randomOps(80), (setup, ops) => {
         const document = documentAfter(setup, ops)
         expect(Snapshot.parse(document)).toEqual(document)
       }),
-      { numRuns: 200 },
+      200,
     )
   })
 
   it('lets nothing through that cannot be restored and driven', () => {
-    fc.assert(
+    holds(
       fc.property(
         randomSetup,
         randomOps(40),
@@ -101,7 +102,7 @@ describe('the snapshot schema', () => {
           if (parsed.success) exercise(parsed.data as SavedState, more)
         },
       ),
-      { numRuns: 400 },
+      400,
     )
   })
 })

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { WakeQueue } from '../../src/engine/wake-queue.js'
+import { holds } from '../support/property.js'
 
 describe('a wake queue', () => {
   const filled = (...times: number[]) => {
@@ -43,7 +44,7 @@ describe('a wake queue', () => {
       which: fc.nat(),
       atMs: fc.nat(50),
     })
-    fc.assert(
+    holds(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
         const queue = new WakeQueue<{ atMs: number }>()
         const all = Array.from({ length: 8 }, () => {

@@ -63,6 +63,12 @@ function idleTest({ path, text }: SourceFile): string[] {
   return idle ? [`${path}: has a test that does not run`] : []
 }
 
+/** A property with a seed of its own, or none, is red by chance and not searched by `npm run fuzz`. */
+function ownSeed({ path, text }: SourceFile): string[] {
+  const own = /\bfc\s*\.\s*(?:assert|check|sample)\b/.test(codeOnly(text))
+  return own && path !== 'test/support/property.ts' ? [`${path}: checks a property without holds()`] : []
+}
+
 /** A fresh clone has nothing beside it. */
 function outside({ path, text }: SourceFile): string[] {
   if (/\.\.\/shared\b/.test(text)) return [`${path}: names a folder beside the checkout`]
@@ -107,6 +113,10 @@ describe('the files', () => {
     expect(tests.flatMap(idleTest)).toEqual([])
   })
 
+  it('check properties with the seed of the run', () => {
+    expect(tests.flatMap(ownSeed)).toEqual([])
+  })
+
   it('need nothing from beside the checkout', () => {
     expect(everything.flatMap(outside)).toEqual([])
   })
@@ -144,6 +154,7 @@ describe('each rule can fail', () => {
     [idleTest, 'test/hv/bits.test.ts', `${'it'}.skip('works', () => {})`],
     [idleTest, 'test/hv/bits.test.ts', `${'describe'}.only('bits', () => {})`],
     [idleTest, 'test/hv/bits.test.ts', `${'test'}.todo('bits')`],
+    [ownSeed, 'test/hv/bits.test.ts', 'fc.assert(property, { seed: 7 })'],
     [outside, 'README.md', `see ${beside}`],
     [outside, 'src/hv/bits.ts', "import { a } from '../../../other/a.js'"],
   ] as const)('%o on %s: %s', (check, path, text) => {
@@ -162,6 +173,7 @@ describe('each rule can fail', () => {
     [defaultExport, 'routes/msrs.ts', 'export default function f() {}'],
     [environment, 'src/config.ts', 'const zone = process.env.TZ'],
     [idleTest, 'test/hv/bits.test.ts', "it.each([1])('skips nothing', () => {})"],
+    [ownSeed, 'test/hv/bits.test.ts', 'holds(fc.property(fc.nat(), () => {}), 300) // not fc.assert'],
     [outside, 'src/hv/bits.ts', "import { a } from '../synic/a.js'"],
   ] as const)('and can pass: %o on %s: %s', (check, path, text) => {
     expect(check({ path, text })).toEqual([])

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type TestApp, testApp } from '../support/app.js'
 import { type MachineSetup, machine, type WireInput } from '../support/machine.js'
+import { holds } from '../support/property.js'
 import { randomOps, randomSetup } from '../support/random-ops.js'
 
 /** What an auditor says is no outcome of the machine: it goes by what it has seen. */
@@ -35,7 +36,7 @@ describe('random ops', async () => {
   const test = await testApp()
 
   it('give the same results over REST as in process', async () => {
-    await fc.assert(
+    await holds(
       fc.asyncProperty(randomSetup, randomOps(OPS_MAX), async (setup, ops) => {
         const local = machine(setup)
         const expected = ops.map((op) => local.do(op))
@@ -43,12 +44,12 @@ describe('random ops', async () => {
           expect(bare(results)).toEqual(bare(expected))
         })
       }),
-      { numRuns: RUNS },
+      RUNS,
     )
   })
 
   it('lead to states that are saved, restored, forked and saved again, and go on alike', async () => {
-    await fc.assert(
+    await holds(
       fc.asyncProperty(randomSetup, randomOps(OPS_MAX), randomOps(20), async (setup, ops, more) => {
         await withPartition(test, setup, ops, async (path) => {
           const snapshot = await test.snapshot(path)
@@ -63,12 +64,12 @@ describe('random ops', async () => {
           for (const made of [copy, fork]) await test.delete(made)
         })
       }),
-      { numRuns: RUNS },
+      RUNS,
     )
   })
 
   it('come back from the log as they went in', async () => {
-    await fc.assert(
+    await holds(
       fc.asyncProperty(randomSetup, randomOps(OPS_MAX), async (setup, ops) => {
         await withPartition(test, setup, ops, async (path, results) => {
           const log = (await test.get(`${path}/log`)).text
@@ -85,7 +86,7 @@ describe('random ops', async () => {
           await test.delete(again)
         })
       }),
-      { numRuns: RUNS },
+      RUNS,
     )
   })
 })

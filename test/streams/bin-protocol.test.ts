@@ -9,6 +9,7 @@ import { CLAIMS_MAX, MEMORY_OP_BYTES_MAX, ROUTE_ENTRIES_WIRE_MAX } from '../../s
 import { PAYLOAD_BYTES_MAX } from '../../src/hv/messages.js'
 import { HV_X64_MSR_SINT0 } from '../../src/hv/msrs.js'
 import * as o from '../../src/synic/op.js'
+import { holds } from '../support/property.js'
 import { TestClient, TestTurn } from '../support/stream.js'
 import { listenedHost, stateOf } from '../support/stream-host.js'
 import { batch, name, type OpRecord, opRecord, packed } from '../support/stream-records.js'
@@ -258,25 +259,23 @@ function changesOnlyIfAnswered(words: Int32Array): void {
 
 describe('whatever a client sends', () => {
   it('any words change the partition only if they are answered', () => {
-    fc.assert(
+    holds(
       fc.property(fc.array(word, { maxLength: 40 }), (words) =>
         changesOnlyIfAnswered(Int32Array.from(words)),
       ),
-      {
-        numRuns: 2000,
-      },
+      2000,
     )
   })
 
   it('nor does a good batch with one word changed', () => {
     const ops = fc.array(anyGoodOp, { minLength: 1, maxLength: 4 })
-    fc.assert(
+    holds(
       fc.property(ops, fc.nat(), word, (good, place, wrong) => {
         const words = new Int32Array(new BinCodec().encodeOps(7, good, false).slice().buffer)
         words[place % words.length] = wrong
         changesOnlyIfAnswered(words)
       }),
-      { numRuns: 3000 },
+      3000,
     )
   })
 })

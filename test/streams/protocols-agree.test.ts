@@ -8,6 +8,7 @@ import type { Filter } from '../../src/api/frames.js'
 import { NOTIFICATION_KINDS } from '../../src/api/frames.js'
 import { PartitionHub } from '../../src/streams/hub.js'
 import type { MachineSetup, WireInput } from '../support/machine.js'
+import { holds } from '../support/property.js'
 import { randomOps, randomSetup } from '../support/random-ops.js'
 import { TestClient, TestTurn } from '../support/stream.js'
 import { listenedHost, stateOf } from '../support/stream-host.js'
@@ -89,13 +90,13 @@ function runOf(setup: MachineSetup, protocol: 'json' | 'bin', turns: readonly St
 describe('synic.v1.json and synic.v1.bin', () => {
   it('agree on every frame, on the log and on the state they leave', () => {
     const turns = fc.array(fc.array(step, { minLength: 1, maxLength: 3 }), { minLength: 1, maxLength: 8 })
-    fc.assert(
+    holds(
       fc.property(randomSetup, turns, filter, (setup, all, listens) => {
         const [json, bin] = (['json', 'bin'] as const).map((protocol) => runOf(setup, protocol, all, listens))
         expect(bin).toEqual(json)
         expect(json.closed).toEqual([])
       }),
-      { numRuns: 300 },
+      300,
     )
   })
 

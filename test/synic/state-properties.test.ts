@@ -4,13 +4,14 @@ import { describe, expect, it } from 'vitest'
 import { forkPartition } from '../../src/synic/fork.js'
 import { restorePartition, savePartition } from '../../src/synic/save-state.js'
 import { machine, TestMachine } from '../support/machine.js'
+import { holds } from '../support/property.js'
 import { randomOps, randomSetup } from '../support/random-ops.js'
 
-const RUNS = { numRuns: 400 }
+const RUNS = 400
 
 describe('state', () => {
   it('survives snapshot and restore, hidden parts included: every continuation agrees', () => {
-    fc.assert(
+    holds(
       fc.property(randomSetup, randomOps(120), randomOps(60), (setup, before, after) => {
         const original = machine(setup)
         for (const op of before) original.do(op)
@@ -60,7 +61,7 @@ describe('state', () => {
   })
 
   it('is not shared by a fork: each side goes its own way', () => {
-    fc.assert(
+    holds(
       fc.property(randomSetup, randomOps(80), randomOps(60), randomOps(60), (setup, before, mine, yours) => {
         const original = machine(setup)
         const twin = machine(setup)
@@ -90,12 +91,12 @@ describe('state', () => {
   })
 
   it('is a function of the ops alone', () => {
-    fc.assert(
+    holds(
       fc.property(randomSetup, randomOps(120), (setup, ops) => {
         const [one, other] = [machine(setup), machine(setup)]
         for (const op of ops) expect(other.do(op)).toEqual(one.do(op))
       }),
-      { numRuns: 100 },
+      100,
     )
   })
 })

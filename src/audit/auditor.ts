@@ -51,16 +51,11 @@ class Op implements OpView {
 }
 
 const NOTHING = () => {}
-const PASSAGES = [
-  o.OP_ACTOR_ATTACH,
-  o.OP_ACTOR_DETACH,
-  o.OP_KERNEL_BOOT,
-  o.OP_PARTITION_RESET,
-  o.OP_VCPU_CREATE,
-]
-const CHANGES_ACTORS = Uint8Array.from(o.OP_NAMES, (_, code) => (PASSAGES.includes(code) ? 1 : 0))
+const CHANGES_ACTORS = Uint8Array.from(o.OP_NAMES, (_, code) => (d.PASSAGES.includes(code) ? 1 : 0))
 /** Where the registers of the ledger lie in a file's row: two words each, in the order of the slab. */
 const FILE_WORD = Int8Array.of(SCONTROL, SIEFP, SIMP, SIRBP)
+/** Whom an op concerns is looked up behind it. */
+const LATER = -1
 const KEY_OTHER = d.keyOfClass(CLASS_OTHER) | d.CHANGES
 
 /** A rule looks at whole states: only where cost does not matter. */
@@ -91,6 +86,11 @@ export class Auditor implements Desk {
   #key = 0
   /** The AWAKE bit: set while any rule is, and always where cost does not matter. */
   #awake = 0
+  /**
+   * By file and register, who wrote it last without anybody being asked, with the epoch of the claims; 0 =
+   * somebody was.
+   */
+  #silent = new Int32Array(0)
   readonly #isAwake: Uint8Array
   #awakeCount = 0
 
@@ -150,45 +150,54 @@ export class Auditor implements Desk {
     const { op } = this
     // Setting a length costs more than looking at it.
     if (this.found.length > 0) this.found.length = 0
-    const code = words[at] & o.OP_CODE
-    op.code = code
-    op.seq = this.#partition.seq + 1
-    op.at = at
     if (op.words !== words) op.words = words
-    const named = words[at + o.OP_ACTOR] === 0 ? 0 : d.NAMED
-    if (code === o.OP_MSR_WRITE) this.#key = this.#look(named) | named
-    else {
-      op.msr = -1
-      op.file = -1
-      this.#key = d.keyOfCode(code) | d.CHANGES | named
+    op.at = at
+    const code = words[at] & o.OP_CODE
+    if (code === o.OP_MSR_WRITE) {
+      // Most concern nobody beforehand: which register that was is found out behind them, from its traces.
+      this.#key = this.#dispatch.isWriteAwaited(words[at + o.OP_ARGS]) ? this.#lookAhead() : LATER
+      return
     }
-    const numbers = this.#dispatch.before[this.#key | this.#awake]
-    for (let i = 0; i < numbers.length; i++) {
-      const number = numbers[i]
-      this.#judging = number
-      this.#befores[number].call(this.#watchers[number])
-    }
+    op.msr = -1
+    op.file = -1
+    const key = keyOfOp(code, words[at + o.OP_ACTOR])
+    this.#key = key
+    if (this.#dispatch.isOpAwaited[code] === 1) this.#askBefore(key)
   }
 
   /** The same op was applied; its effects stand in the machine. */
   after(): void {
     const { op, m } = this
     const { effects } = m
+    if (this.#key === LATER) {
+      if (effects.kinds === 0 && effects.file >= 0 && this.#isRepetition(effects)) return
+      this.#key = this.#lookBack(effects)
+    } else if (
+      effects.kinds === 0 &&
+      this.#dispatch.isSilent[this.#key | this.#awake] === 1 &&
+      isPlain(effects)
+    )
+      return
     const { file } = op
     let key = this.#key | this.#awake
     if (!isPlain(effects)) key |= d.REFUSED
     if (file >= 0 && (m.w[file + SCONTROL] & 1) === 0) key |= d.OFF
-    const kinds = effects.length === 0 ? 0 : kindsOf(effects.words, effects.length)
-    const numbers = this.#dispatch.after(key, kinds)
+    const numbers = effects.kinds === 0 ? this.#dispatch.quiet[key] : this.#dispatch.after(key, effects.kinds)
+    if (numbers.length > 0) this.#ask(numbers, this.#afters, this.#partition.seq)
+    if (file >= 0) this.#note(key, numbers.length === 0)
+    else if (CHANGES_ACTORS[key >> d.WHAT_SHIFT] === 1) this.#passed()
+    else if ((effects.kinds & (1 << e.EFFECT_LIFECYCLE)) !== 0 && isCrash(effects)) this.hasCrashed = true
+  }
+
+  #ask(numbers: d.List, methods: readonly (() => void)[], seq: number): void {
+    const { op } = this
+    op.code = op.words[op.at] & o.OP_CODE
+    op.seq = seq
     for (let i = 0; i < numbers.length; i++) {
       const number = numbers[i]
       this.#judging = number
-      this.#afters[number].call(this.#watchers[number])
+      methods[number].call(this.#watchers[number])
     }
-    if (file >= 0) {
-      if ((key & (d.NAMED | d.CHANGES)) !== 0 && effects.ok) this.#note()
-    } else if (CHANGES_ACTORS[op.code] === 1) this.#passed()
-    else if ((kinds & (1 << e.EFFECT_LIFECYCLE)) !== 0 && isCrash(effects)) this.hasCrashed = true
   }
 
   /** Judges liveness: no strand can take a step and no host work is queued. */
@@ -211,45 +220,112 @@ export class Auditor implements Desk {
   /** Actors came or went, perhaps with their kernel. */
   #passed(): void {
     this.claims.changed()
-    if (this.op.code === o.OP_KERNEL_BOOT || this.op.code === o.OP_PARTITION_RESET) this.hasCrashed = false
+    const code = this.op.words[this.op.at] & o.OP_CODE
+    if (code === o.OP_KERNEL_BOOT || code === o.OP_PARTITION_RESET) this.hasCrashed = false
   }
 
-  /** The register that a write is about to change. Returns the write's key. */
-  #look(named: number): number {
+  #askBefore(key: number): void {
+    const numbers = this.#dispatch.before[key | this.#awake]
+    if (numbers.length > 0) this.#ask(numbers, this.#befores, this.#partition.seq + 1)
+  }
+
+  /** The key of a write that is about to be made; asks who wants to see it before. */
+  #lookAhead(): number {
     const { op, m } = this
     const { words, at } = op
-    op.msr = -1
-    op.file = -1
-    const vcpu = words[at + o.OP_VCPU]
-    const v = m.rowOf(vcpu)
-    if (v < 0) return KEY_OTHER
-    const msr = words[at + o.OP_ARGS] >>> 0
-    op.msr = msr
+    const v = m.rowOf(op.vcpu)
+    const msr = words[at + o.OP_ARGS]
     const index = indexOfRegister(msr)
-    if (index < 0) return KEY_OTHER
-    const file = m.nested && isNestedMsr(msr) ? v + NESTED_FILE : v
-    op.file = file
-    const key = d.keyOfClass(classAt(index))
-    const place = placeAt(index)
-    if (place < 0) return key | d.CHANGES
-    const word = file + wordOf(place)
-    const lo = m.w[word]
-    const hi = m.w[word + 1]
-    op.oldLo = lo
-    op.oldHi = hi
-    const isForeign =
-      named !== 0 && this.claims.foreignOwnerAt(file, place, vcpu, msr, words[at + o.OP_ACTOR]) !== 0
-    const change = lo === words[at + o.OP_ARGS + 1] && hi === words[at + o.OP_ARGS + 2] ? 0 : d.CHANGES
-    return key | change | (isForeign ? d.FOREIGN : 0)
+    let key = keyOfOp(o.OP_MSR_WRITE, words[at + o.OP_ACTOR])
+    op.msr = v < 0 ? -1 : msr
+    op.file = -1
+    if (v >= 0 && index >= 0)
+      key = this.#keyOfWrite(m.nested && isNestedMsr(msr) ? v + NESTED_FILE : v, index)
+    this.#askBefore(key)
+    return key
   }
 
-  #note(): void {
+  /** The key of a write that nobody waited for. One that came to its register has left its traces. */
+  #lookBack({ file, register, oldLo, oldHi }: e.Effects): number {
+    if (file < 0) return this.#lookAhead()
+    const { op } = this
+    op.msr = op.words[op.at + o.OP_ARGS]
+    op.file = file
+    op.oldLo = oldLo
+    op.oldHi = oldHi
+    return this.#keyOf(register)
+  }
+
+  #keyOfWrite(file: number, index: number): number {
+    const { op, m } = this
+    op.file = file
+    const place = placeAt(index)
+    if (place >= 0) {
+      const word = file + wordOf(place)
+      op.oldLo = m.w[word]
+      op.oldHi = m.w[word + 1]
+    }
+    return this.#keyOf(index)
+  }
+
+  /** The key of a write whose file and old value stand in the op. */
+  #keyOf(index: number): number {
+    const { op } = this
+    const { words, at, file, msr } = op
+    const actor = words[at + o.OP_ACTOR]
+    let key = d.keyOfClass(classAt(index)) | (actor === 0 ? 0 : d.NAMED)
+    const place = placeAt(index)
+    if (place < 0 || op.oldLo !== words[at + o.OP_ARGS + 1] || op.oldHi !== words[at + o.OP_ARGS + 2]) {
+      key |= d.CHANGES
+    }
+    if (place < 0 || actor === 0) return key
+    return this.claims.foreignOwnerAt(file, place, op.vcpu, msr, actor) === 0 ? key : key | d.FOREIGN
+  }
+
+  /**
+   * Is it what its actor wrote there the last time, and did nobody want to know then? Drivers and harnesses
+   * write the same again and again.
+   */
+  #isRepetition(effects: e.Effects): boolean {
+    const { op, m } = this
+    const { words, at } = op
+    const { file, register } = effects
+    const actor = words[at + o.OP_ACTOR]
+    if (
+      this.#silent[file + register] !== (this.claims.epoch | actor) ||
+      this.#awake !== 0 ||
+      effects.oldLo !== words[at + o.OP_ARGS + 1] ||
+      effects.oldHi !== words[at + o.OP_ARGS + 2] ||
+      (m.w[file + SCONTROL] & 1) === 0 ||
+      !isPlain(effects)
+    ) {
+      return false
+    }
+    if (actor !== 0) this.ledger.noteAgain(file, placeAt(register), this.#partition.seq)
+    return true
+  }
+
+  /** Keeps who wrote a register. @param isSilent nobody was asked of the write */
+  #note(key: number, isSilent: boolean): void {
     const { op, m, ledger } = this
+    if (!m.effects.ok) return
     const place = placeAt(indexOfRegister(op.msr))
     if (place < 0) return
-    const now = m.w[op.file + wordOf(place)]
-    ledger.note(op.file, place, op.actor, op.seq, isOn(place, op.oldLo), isOn(place, now))
+    if ((key & (d.NAMED | d.CHANGES)) !== 0) {
+      const now = m.w[op.file + wordOf(place)]
+      ledger.note(op.file, place, op.actor, this.#partition.seq, isOn(place, op.oldLo), isOn(place, now))
+    }
+    const at = op.file + indexOfRegister(op.msr)
+    if (at >= this.#silent.length) this.#silent = new Int32Array(m.w.length)
+    this.#silent[at] =
+      isSilent && (key & (d.CHANGES | d.OFF | d.REFUSED)) === 0 ? this.claims.epoch | op.actor : 0
   }
+}
+
+/** The key of an op that is no write to a register of a class. */
+function keyOfOp(code: number, actor: number): number {
+  const key = code === o.OP_MSR_WRITE ? KEY_OTHER : d.keyOfCode(code) | d.CHANGES
+  return actor === 0 ? key : key | d.NAMED
 }
 
 /** Plain success, with a message delivered if there was one. */
@@ -263,13 +339,6 @@ function isPlain(effects: e.Effects): boolean {
 
 function isCrash({ words }: e.Effects): boolean {
   return words[0] === e.EFFECT_LIFECYCLE && words[1] === e.LIFECYCLE_CRASH
-}
-
-/** One bit a kind of effect. */
-function kindsOf(words: Int32Array, length: number): number {
-  let kinds = 0
-  for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) kinds |= 1 << words[at]
-  return kinds
 }
 
 /** Word of a register of the ledger inside its file. */

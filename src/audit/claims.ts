@@ -17,6 +17,8 @@ const DOORBELLS = HV_X64_MSR_SINT0 + SINT_DOORBELL
 const CHANNELS = HV_X64_MSR_SINT0 + SINT_VMBUS
 const PARENTS = [INTERCEPTS, DOORBELLS, HV_X64_MSR_SIRBP]
 
+/** Names have numbers below this many bits (NAMES_MAX). */
+const ACTOR_BITS = 12
 const NO_WORDS = new Int32Array(0)
 
 /** MSRs of the SynIC and its nested twin differ within their low sixteen bits. */
@@ -37,6 +39,7 @@ export class Claims {
   /** Owners plus 1 by file and place in the ledger, 0 = not known; files lie further apart than places. */
   #known: Int32Array = NO_WORDS
   #names = 0
+  #epoch = 1
 
   constructor(
     private readonly m: Machine,
@@ -47,8 +50,15 @@ export class Claims {
     }
   }
 
+  /** Another number whenever owners may be others; its low bits are clear, for an actor's. */
+  get epoch(): number {
+    if (this.#names !== this.names.size) this.changed()
+    return this.#epoch << ACTOR_BITS
+  }
+
   /** An actor came or went: what was worked out so far may be otherwise now. */
   changed(): void {
+    this.#epoch++
     this.#names = this.names.size
     this.#owners.clear()
     this.#known.fill(0)

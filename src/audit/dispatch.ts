@@ -1,7 +1,8 @@
 /** Which rules are asked about which ops: worked out once for all partitions, as lists of rule numbers. */
+import { HV_X64_MSR_SCONTROL, HV_X64_MSR_STIMER0_CONFIG, NESTED_MSR_OFFSET } from '../hv/msrs.js'
 import * as e from '../synic/effects.js'
 import * as o from '../synic/op.js'
-import { CLASSES } from './registers.js'
+import { CLASSES, classAt } from './registers.js'
 import type { Interest, Rule, Watcher } from './rule.js'
 
 /** Numbers of rules. */
@@ -9,9 +10,11 @@ export type List = readonly number[]
 
 const KINDS = e.EFFECT_WORDS.length
 const CODES = o.OP_NAMES.length
+/** SCONTROL to SINT15. */
+const REGISTERS = HV_X64_MSR_STIMER0_CONFIG - HV_X64_MSR_SCONTROL
 
 // What is known of an op: which one it is, or a write to which class of registers, and six bits.
-const WHAT_SHIFT = 6
+export const WHAT_SHIFT = 6
 /** A write that changes its register. */
 export const CHANGES = 1
 /** It names an actor. */
@@ -31,9 +34,26 @@ export const keyOfCode = (code: number) => code << WHAT_SHIFT
 /** The same for a write to a register of this class. */
 export const keyOfClass = (index: number) => (CODES + index) << WHAT_SHIFT
 
+/** Ops behind which actors and their claims may be others. */
+export const PASSAGES: readonly number[] = [
+  o.OP_ACTOR_ATTACH,
+  o.OP_ACTOR_DETACH,
+  o.OP_KERNEL_BOOT,
+  o.OP_PARTITION_RESET,
+  o.OP_VCPU_CREATE,
+]
+
 export class Dispatch {
   /** By key. An op's answer is not known before it: who watches for one is asked. */
   readonly before: readonly List[]
+  /** By key, of an op without consequences. */
+  readonly quiet: readonly List[]
+  /** By key, 1: an op that is no write to a register of a class concerns nobody if it has no consequences. */
+  readonly isSilent: Uint8Array
+  /** By code, 1: somebody may be asked before such an op. */
+  readonly isOpAwaited: Uint8Array
+  /** The same for writes, by the register's place in its table. */
+  readonly #isWriteAwaited: Uint8Array
   /** Lists by key and kinds of effects; made when first met. */
   readonly #lists = new Map<number, List>()
   readonly #lastKinds = new Int32Array(KEYS).fill(-1)
@@ -48,7 +68,26 @@ export class Dispatch {
     )
     this.#hasAfter = watchers.map(({ after }) => after !== undefined)
     const hasBefore = watchers.map(({ before }) => before !== undefined)
-    this.before = Array.from({ length: KEYS }, (_, key) => this.#list(key | OFF | REFUSED, 0, hasBefore))
+    const keys = Array.from({ length: KEYS }, (_, key) => key)
+    this.before = keys.map((key) => this.#list(key | OFF | REFUSED, 0, hasBefore))
+    this.quiet = keys.map((key) => this.#list(key, 0, this.#hasAfter))
+    this.isSilent = Uint8Array.from(this.quiet, ({ length }, key) => {
+      const code = key >> WHAT_SHIFT
+      return code < CODES && !PASSAGES.includes(code) && length === 0 ? 1 : 0
+    })
+    const isAwaited = (what: number) =>
+      this.before.slice(what << WHAT_SHIFT, (what + 1) << WHAT_SHIFT).some(({ length }) => length > 0) ? 1 : 0
+    this.isOpAwaited = Uint8Array.from({ length: CODES }, (_, code) => isAwaited(code))
+    this.#isWriteAwaited = Uint8Array.from({ length: REGISTERS }, (_, index) =>
+      isAwaited(CODES + classAt(index)),
+    )
+  }
+
+  /** May somebody be asked before a write to this MSR? */
+  isWriteAwaited(msr: number): boolean {
+    // Only the SynIC's own registers tell behind a write what it did.
+    const index = (msr & ~NESTED_MSR_OFFSET) - HV_X64_MSR_SCONTROL
+    return index < 0 || index >= REGISTERS || this.#isWriteAwaited[index] === 1
   }
 
   /** @param kinds one bit a kind of effect */

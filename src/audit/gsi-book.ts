@@ -24,8 +24,8 @@ export interface Edge {
   readonly actor: number
 }
 
-/** Words of an edge: file, SINT and vector, actor. */
-const COLUMNS = 3
+/** Words of an edge: those of its interrupt's effect, and the actor. */
+const COLUMNS = 4
 
 /** Ops that change the book. Rules that read it watch them, and acknowledgements. */
 export const BOOK_OPS = [
@@ -68,11 +68,13 @@ export class GsiBook {
         this.routedSeq = op.seq
         return
       case OP_IRQFD_BIND:
+        this.wasNeverBound = false
         this.#bound.set(op.words[op.at + OP_ARGS], op.seq)
         return
       case OP_PARTITION_RESET:
       case OP_VCPU_RESET:
       case OP_KERNEL_BOOT:
+        this.wasNeverBound = true
         this.#bound.clear()
         return void this.#seqs.fill(0)
       default:
@@ -85,10 +87,13 @@ export class GsiBook {
     for (let gsi = 0; gsi < this.#seqs.length; gsi++) {
       const seq = this.#seqs[gsi]
       if (seq === 0) continue
-      const [f, about, actor] = this.#words.subarray(gsi * COLUMNS, (gsi + 1) * COLUMNS)
-      yield { gsi, seq, f, sint: about >> 8, vector: about & 0xff, actor }
+      const [vcpu, vector, about, actor] = this.#words.subarray(gsi * COLUMNS, (gsi + 1) * COLUMNS)
+      yield { gsi, seq, f: fileIn(this.desk.m, vcpu, about), sint: sintIn(about), vector, actor }
     }
   }
+
+  /** No GSI was bound since the last reset. */
+  wasNeverBound = true
 
   /** When the GSI was bound last; 0: never. */
   boundSeq(gsi: number): number {
@@ -103,9 +108,11 @@ export class GsiBook {
       if (gsi >= this.#seqs.length) this.#growTo(gsi)
       const to = gsi * COLUMNS
       this.#seqs[gsi] = op.seq
-      this.#words[to] = fileIn(m, words[at + 1], words[at + 3])
-      this.#words[to + 1] = (sintIn(words[at + 3]) << 8) | words[at + 2]
-      this.#words[to + 2] = op.actor
+      // vCPUs stay: where its file lies can be looked up when somebody asks.
+      this.#words[to] = words[at + 1]
+      this.#words[to + 1] = words[at + 2]
+      this.#words[to + 2] = words[at + 3]
+      this.#words[to + 3] = op.actor
       return
     }
   }

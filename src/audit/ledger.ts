@@ -51,6 +51,11 @@ export class Ledger {
     }
   }
 
+  /** The same value again, by the same actor as the last time. */
+  noteAgain(file: number, place: number, seq: number): void {
+    this.#rows[file * this.#scale + place * COLUMNS + WRITE_SEQ] = seq
+  }
+
   writer(file: number, place: number): number {
     return this.#get(file, place, WRITER)
   }

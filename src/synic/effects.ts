@@ -59,7 +59,7 @@ export const EFFECT_VIOLATION = 15
 export const EFFECT_DOORBELL = 16
 
 /** Words of a record of each kind, the kind itself included. */
-export const EFFECT_WORDS: readonly number[] = [
+export const EFFECT_WORDS = Uint8Array.of(
   0, //
   4, // irq: vcpu, vector, source | sint << 8 | nested << 16
   9, // exit: vcpu, msr, then SCONTROL, SIEFP, SIMP as lo/hi
@@ -77,7 +77,7 @@ export const EFFECT_WORDS: readonly number[] = [
   2, // lifecycle: one of LIFECYCLES
   4, // violation: one of VIOLATIONS, vcpu, msr
   2, // doorbell rung: port
-]
+)
 
 export const LIFECYCLES = ['system_reset', 'crash'] as const
 export const LIFECYCLE_SYSTEM_RESET = 0
@@ -99,17 +99,29 @@ export class Effects {
   halted = false
   bytes: Uint8Array = NO_BYTES
   dump: object | null = null
+  /**
+   * Of a write that reached a SynIC register: its file, its distance from SCONTROL, and what it held before.
+   * File -1: no such write.
+   */
+  file = -1
+  register = 0
+  oldLo = 0
+  oldHi = 0
   /** What an auditor says of the op: a JSON list. */
   violations = ''
   /** Consequence records back to back; `length` words are valid. */
   words = new Int32Array(256)
   length = 0
+  /** One bit for each kind of consequence there is: 1 << EFFECT_IRQ and so on. */
+  kinds = 0
 
   reset(): void {
     this.fault = FAULT_NONE
     this.errno = 0
     this.has = 0
     this.length = 0
+    this.kinds = 0
+    this.file = -1
   }
 
   get ok(): boolean {
@@ -178,6 +190,7 @@ export class Effects {
     words[at + 2] = b
     words[at + 3] = c
     this.length = at + EFFECT_WORDS[kind]
+    this.kinds |= 1 << kind
   }
 
   exit(vcpu: number, msr: number, file: Int32Array, scontrol: number, siefp: number, simp: number): void {

@@ -24,6 +24,19 @@ const R_EOM = 4
 const R_SIRBP = 5
 const R_SINT0 = 16
 
+/** Where each register lies in its file. EOM holds nothing, and what has no register is refused: SCONTROL. */
+const WORD_OF = Uint8Array.from({ length: 32 }, (_, r) =>
+  r >= R_SINT0 ? SINTS + 2 * (r - R_SINT0) : SCONTROL,
+)
+for (const [r, word] of [
+  [R_SVERSION, SVERSION],
+  [R_SIEFP, SIEFP],
+  [R_SIMP, SIMP],
+  [R_SIRBP, SIRBP],
+]) {
+  WORD_OF[r] = word
+}
+
 /** SIRBP exists on the Microsoft hypervisor, for parent partitions, and has no nested twin. */
 function hasSirbp(m: Machine, f: number): boolean {
   return m.profile.microsoftRegisters && m.config.kind !== 'guest' && !m.isNestedFile(f)
@@ -34,6 +47,12 @@ function hasSirbp(m: Machine, f: number): boolean {
  * KVM's order: not active and (guest, or value not 0) refuses; then the register's own rule (synic_set_msr).
  */
 export function writeSynic(m: Machine, f: number, r: number, lo: number, hi: number, host: boolean): boolean {
+  const { effects, w } = m
+  const at = f + WORD_OF[r]
+  effects.file = f
+  effects.register = r
+  effects.oldLo = w[at]
+  effects.oldHi = w[at + 1]
   if (r === R_SIRBP && !hasSirbp(m, f)) return false
   if (r >= R_SINT0 || r <= R_SIRBP) {
     if (!m.isActive(f) && (!host || (lo | hi) !== 0)) return false

@@ -12,19 +12,21 @@ import { isResampled, isUnacknowledged, knownReason } from '../unacknowledged.js
 
 class ResamplePairs implements Watcher {
   readonly #book: GsiBook
+  readonly #isAllBound: boolean
 
   constructor(private readonly desk: Desk) {
     this.#book = gsiBookOf(desk)
+    this.#isAllBound = desk.m.options.implicit_irqfds
   }
 
   after(): void {
     const { op } = this.desk
     const book = this.#book
     book.read()
+    if (op.code === OP_GSI_ASSERT) return this.#asserted()
     if (op.code === OP_IRQFD_BIND) this.#bound()
-    else if (op.code === OP_GSI_ASSERT) this.#asserted()
-    // The ordinary case: everything is bound, one is told, and no edge of its own is behind it.
-    if (book.ackedCount === 1 && this.desk.m.options.implicit_irqfds && book.ackedSeq[0] === 0) return
+    // The ordinary case: everything is bound from the start, and one is told.
+    if (book.ackedCount < 2 && this.#isAllBound && book.wasNeverBound) return
     for (let i = 0; i < book.ackedCount; i++) this.#notified(book.acked[i], book.ackedSeq[i], i)
   }
 
@@ -74,9 +76,10 @@ class ResamplePairs implements Watcher {
 
   /** A GSI that nothing is bound to interrupts nobody. */
   #asserted(): void {
+    if (this.#isAllBound) return
     const { op, m } = this.desk
     const gsi = op.words[op.at + OP_ARGS]
-    if (m.options.implicit_irqfds || m.irqfds.has(gsi)) return
+    if (m.irqfds.has(gsi)) return
     if (m.effects.length > 0 && m.effects.words[0] === EFFECT_IRQ) {
       this.#say('error', `GSI ${gsi} interrupts, and nothing is bound to it`)
     }

@@ -115,9 +115,13 @@ export class SynicdStreamClosed extends SynicdError {
     readonly code: number,
     readonly reason: string,
   ) {
-    super(`the stream is closed: ${reason === '' ? 'no reason given' : reason} (${code})`)
+    super(`the stream is closed: ${reason === '' ? unsaid(code) : reason} (${code})`)
   }
 }
+
+/** RFC 6455, section 7.1.5: the code of a connection that ended without one. */
+const CLOSED_ABNORMALLY = 1006
+const unsaid = (code: number) => (code === CLOSED_ABNORMALLY ? 'the connection broke' : 'no reason given')
 
 /** More batches wait for their answers than the stream may keep; nothing was sent. */
 export class SynicdBusy extends SynicdError {

@@ -43,9 +43,11 @@ export class EventOrder {
   }
 
   gap(from: number, to: number): void {
-    this.lastN = Math.max(this.lastN ?? 0, to)
-    this.#next = this.lastN + 1
-    this.tell({ kind: 'gap', from, to })
+    const last = this.lastN ?? 0
+    if (to <= last) return
+    this.lastN = to
+    this.#next = to + 1
+    this.tell({ kind: 'gap', from: Math.max(from, last + 1), to })
   }
 
   notification(notification: Notification): void {

@@ -36,6 +36,7 @@ const say = (socket: WebSocket, ...frames: object[]) => {
   for (const frame of frames) socket.send(JSON.stringify(frame))
 }
 const hello = (n: number) => ({ hello: { partition: 'p1', n, protocol: 'synic.v1.json' } })
+const gap = (from: number, to: number) => ({ gap: { from, to } })
 const eom = (n: number) => ({ n, seq: n, t: 0, kind: 'eom', vcpu: 0 })
 
 async function read(from: SynicdStream, count: number): Promise<unknown[]> {
@@ -57,8 +58,12 @@ describe('what a server tells', () => {
 
   it('twice is heard once', async () => {
     onConnection = (socket) =>
-      say(socket, hello(4), eom(5), eom(5), eom(4), { gap: { from: 6, to: 9 } }, eom(9), eom(10))
-    expect(await read(open(), 3)).toEqual([5, [6, 9], 10])
+      say(
+        socket,
+        ...[hello(4), eom(5), eom(5), eom(4)],
+        ...[gap(6, 9), eom(9), gap(6, 9), gap(8, 10), eom(10), eom(11)],
+      )
+    expect(await read(open(), 4)).toEqual([5, [6, 9], [10, 10], 11])
   })
 
   it('with the filter gone is whole from there on', async () => {

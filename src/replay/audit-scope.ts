@@ -67,7 +67,7 @@ const KERNEL_LACKS: Readonly<Record<string, Why>> = {
 }
 
 const UNDECIDED = 'nobody has said yet that kernel events can tell'
-const OF_THE_SIMULATION = 'it compares whole states, and judges the simulation rather than the guest'
+const OF_THE_SIMULATION = 'whole states are compared, which judges the simulation rather than the guest'
 const NOT_WHOLE = 'nobody says that the trace is whole; --settled does'
 
 /** Undefined: it is judged. */

@@ -2,14 +2,14 @@
  * A scenario as a document: a partition, what happens in it step by step, and what the auditor must say. The
  * same YAML in the library, from a user's file and in a request. docs/scenarios.md explains each field.
  */
-import { LineCounter, parseDocument } from 'yaml'
+import { type Document, LineCounter, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 import { Op } from '../api/op.js'
 import { fieldProblems } from '../api/problem.js'
 import { ScenarioDocument } from '../api/scenario.js'
 import { checkDocument, type PlacedProblem } from './check.js'
 import { PROBLEMS_MAX } from './limits.js'
-import { ScenarioError } from './problems.js'
+import { ScenarioError, type ScenarioProblem } from './problems.js'
 
 type LineOf = (path: string) => number
 const NO_LINES: LineOf = () => 0
@@ -19,7 +19,8 @@ const NO_LINES: LineOf = () => 0
  * @throws ScenarioError naming line and field
  */
 export function parseScenario(text: string): ScenarioDocument {
-  const { value, lineOf } = parseYaml(text)
+  const { value, lineOf, cut } = parseYaml(text)
+  if (cut.length > 0) throw new ScenarioError(cut)
   return checkScenario(value, lineOf)
 }
 
@@ -31,7 +32,8 @@ export function withLines(text: string, { problems }: ScenarioError): ScenarioEr
   )
 }
 
-function parseYaml(text: string): { value: unknown; lineOf: LineOf } {
+/** `cut`: steps that end sooner than they seem to. */
+function parseYaml(text: string): { value: unknown; lineOf: LineOf; cut: ScenarioProblem[] } {
   const lines = new LineCounter()
   const yaml = parseDocument(text, { lineCounter: lines, prettyErrors: false })
   const [syntax] = yaml.errors
@@ -49,7 +51,21 @@ function parseYaml(text: string): { value: unknown; lineOf: LineOf } {
     }
     return 0
   }
-  return { value: toPlain(() => yaml.toJS()), lineOf }
+  return { value: toPlain(() => yaml.toJS()), lineOf, cut: cutLines(yaml, lines) }
+}
+
+/** To YAML the tag of a message begins a comment, and what the step must give is in it. */
+function cutLines(yaml: Document, lines: LineCounter): ScenarioProblem[] {
+  const cut: ScenarioProblem[] = []
+  visit(yaml, {
+    Scalar: (_key, { value, comment, type, range }) => {
+      if (type !== 'PLAIN' || typeof value !== 'string' || !/^\S/.test(comment ?? '') || !range) return
+      const { line } = lines.linePos(range[0])
+      const message = `"#${comment}" is a comment to YAML; put the whole step in quotes: '${value} #${comment}'`
+      cut.push({ path: '', line, message })
+    },
+  })
+  return cut
 }
 
 /** Aliases that would grow without end are refused by the parser. */
@@ -90,5 +106,7 @@ function shapeProblems(error: z.ZodError, value: unknown): PlacedProblem[] {
 
 /** Every op there is, in one line, helps nobody. */
 function shortened(message: string): string {
-  return message.replace(/^must be valid: Invalid discriminator value.*/s, 'must be the name of an op')
+  return message
+    .replace(/^must be valid: Invalid discriminator value.*/s, 'must be the name of an op')
+    .replace(/^must be absent$/, 'must be absent: there is no such field')
 }

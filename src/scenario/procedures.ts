@@ -3,6 +3,7 @@ import type { Kernel } from '../drivers/kernel.js'
 import { OTHER_PROCEDURES } from '../drivers/other-procedures.js'
 import { type Params, PROCEDURES } from '../drivers/procedures.js'
 import type { Strand } from '../drivers/step.js'
+import { paramsTaken } from './procedure-params.js'
 
 export type AnyProcedure = ((kernel: Kernel, params: Params) => Strand<unknown>) & { readonly says?: string }
 
@@ -12,7 +13,7 @@ export function procedureOf(name: string): AnyProcedure | undefined {
   return Object.hasOwn(ALL, name) ? ALL[name] : undefined
 }
 
-/** Names and what each does, for people. */
-export function procedureList(): { name: string; says: string }[] {
-  return Object.entries(ALL).map(([name, { says = '' }]) => ({ name, says }))
+/** Names, what each does and what it takes besides `vcpus`, for people. */
+export function procedureList(): { name: string; says: string; takes: readonly string[] }[] {
+  return Object.entries(ALL).map(([name, { says = '' }]) => ({ name, says, takes: paramsTaken(name) }))
 }

@@ -16,12 +16,20 @@ function problemsOf(action: () => unknown): [line: number, path: string, message
   }
 }
 
+const EXPECT = 'steps: []\nexpect: { violations: ['
+
 describe('a file with', () => {
   it.each([
     ['no YAML in it', 'steps: [a, b', 4, '', /flow sequence|must end/i],
     ['the same field twice', 'steps: []\nsteps: []', 5, '', /unique/],
     ['a list instead', '- a', 4, '', /./],
-    ['an unknown field', 'stepps: []\nsteps: [settle]', 4, 'stepps', 'must be absent'],
+    [
+      'an unknown field',
+      'stepps: []\nsteps: [settle]',
+      4,
+      'stepps',
+      'must be absent: there is no such field',
+    ],
     ['no steps', 'zoo: [BZ-01]', 1, '', 'must have steps, or variants with steps'],
     ['a variant without steps', 'variants: { a: { expect: clean } }', 4, 'variants/a', /must have steps/],
     ['a variant that expects nothing', 'steps: []\nvariants: { a: {} }', 5, 'variants/a/expect', /clean, or/],
@@ -65,6 +73,36 @@ describe('a file with', () => {
       'variants/a/steps/0',
       '"nonsense" begins no step',
     ],
+    [
+      'a tag without quotes',
+      'steps:\n  - post v0 s2 t=1 #A -> ok',
+      5,
+      '',
+      /^"#A -> ok" is a comment to YAML; put/,
+    ],
+    ['a vCPU that is not there', 'steps:\n  - v1 SIMP=1', 5, 'steps/0', /^there is no vCPU 1: the .* has 1,/],
+    ['a rule that is none', `${EXPECT}{ rule: x }] }`, 5, 'expect/violations/0/rule', /^is no rule/],
+    [
+      'an invariant that is none',
+      `${EXPECT}{ invariant: I25 }] }`,
+      5,
+      'expect/violations/0/invariant',
+      /^is no inv/,
+    ],
+    [
+      'a register of a violation',
+      `${EXPECT}{ register: x }] }`,
+      5,
+      'expect/violations/0/register',
+      /^is no reg/,
+    ],
+    [
+      'a parameter of no procedure',
+      'steps: [{ run: mshv.up, with: { v: 1 } }]',
+      4,
+      'steps/0',
+      /^v: is no param/,
+    ],
     ['an unknown profile', 'partition: { profile: xen }\nsteps: []', 4, 'partition/profile', /one of kvm/],
   ] as const)('%s', (_what, text, line, path, message) => {
     const told = problemsOf(() => parseScenario(HEAD + text))
@@ -78,6 +116,18 @@ describe('a file with', () => {
 
 describe('a document', () => {
   const head = { scenario: 'own', title: 't', source: 's' }
+
+  it.each([
+    'steps: [v0 SIMP=1] # a comment of its own',
+    'steps:\n  - v0 SIMP=1  # why',
+    "steps:\n  - 'post v0 s2 t=1 #A -> ok'",
+    'steps:\n  - create v1\n  - v1 SIMP=1',
+    'steps:\n  - { op: vcpu.create, vcpu: 1 }\n  - v1 SIMP=1',
+    'steps:\n  - v9 SIMP=1 -> -22',
+    'partition: { vcpus: 2 }\nsteps:\n  - v1 SIMP=1',
+  ])('may say %j', (text) => {
+    expect(() => parseScenario(HEAD + text)).not.toThrow()
+  })
 
   it('as JSON has no lines', () => {
     const told = problemsOf(() => checkScenario({ ...head, steps: ['settle', 'nonsense'] }))

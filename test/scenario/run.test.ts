@@ -125,7 +125,7 @@ describe('an expectation', () => {
     [{ violations: patterns, faults: 1 }, []],
     [{ violations: [foreign, ...patterns], registers: { 'v0.SIMP': 0, SINT2: '0xf3' } }, []],
     [{ violations: [{ ...foreign, times: 2 }, ...patterns] }, [/foreign_write.*: 2 times, not 1$/]],
-    [{ violations: [{ rule: 'no_rule' }, ...patterns] }, [/^rule no_rule: at least once, not 0$/]],
+    [{ violations: [{ rule: 'slot_leak' }, ...patterns] }, [/^rule slot_leak: at least once, not 0$/]],
     [{ violations: patterns, faults: 0 }, [/^faults: 0, not 1$/]],
     [{ violations: patterns, registers: { SIMP: 1 } }, [/^SIMP = 0x1, not 0x0$/]],
   ])('%o misses %o', (expectation, missing) => {

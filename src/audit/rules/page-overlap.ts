@@ -1,8 +1,8 @@
 /**
  * I9, pages are their own: no two enabled SynIC pages of a partition share a guest page, with each other or
- * with the hypercall and reference TSC pages, none lies beyond memory, and none is enabled at an address 0 that was found there and not chosen (Linux MSHV on L1VH
- * enabled SIRBP with the base it read, which nobody had provided). Every profile has its answer to such
- * writes, so what nobody signed is a note.
+ * with the hypercall and reference TSC pages, none lies beyond memory, and none is enabled at an address 0
+ * that was found there and not chosen (Linux MSHV on L1VH enabled SIRBP with the base it read, which nobody
+ * had provided). Every profile has its answer to such writes, so what nobody signed is a note.
  */
 import { gpnOf } from '../../hv/bits.js'
 import { HV_X64_MSR_HYPERCALL, HV_X64_MSR_REFERENCE_TSC } from '../../hv/msrs.js'
@@ -107,7 +107,7 @@ export const pageOverlap: Rule = {
   invariant: 'I9',
   rule: 'page_overlap',
   holds:
-    'Enabled SynIC pages lie in memory, at an address that was chosen, and share no page with another overlay.',
+    'Enabled SynIC pages lie in memory, at an address that was chosen, and share it with no other overlay.',
   ops: [],
   registers: ['SIMP', 'SIEFP', 'SIRBP', 'other'],
   watch: (desk) => new PageOverlap(desk),

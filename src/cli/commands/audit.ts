@@ -4,13 +4,13 @@ import { Command, Option } from 'commander'
 import { KINDS } from '../../api/partition.js'
 import { parseActors, parseClaims } from '../../replay/actors.js'
 import { type AuditOptions, auditFile, readSnapshot } from '../../replay/audit.js'
-import type { AuditReport } from '../../replay/audit-report.js'
 import { auditText } from '../../replay/audit-text.js'
 import { ReplayInputError, reasonOf } from '../../replay/input-error.js'
 import { parseOptions } from '../../replay/machine-config.js'
 import { FORMATS } from '../../replay/replay.js'
 import { sarifOf } from '../../replay/sarif.js'
 import { PROFILE_NAMES } from '../../synic/profile.js'
+import { columnsOf, fitText } from '../fit.js'
 import type { Terminal } from '../program.js'
 import { Progress } from '../progress.js'
 
@@ -30,9 +30,9 @@ const NO_SERVER =
   '--url: the auditor runs in this process; a server tells what it found at /v1/partitions/{id}/violations'
 
 type Flags = Pick<AuditOptions, 'format' | 'profile' | 'kind' | 'settled'> & {
-  readonly option: readonly string[]
-  readonly actor: readonly string[]
-  readonly claims: readonly string[]
+  readonly option?: readonly string[]
+  readonly actor?: readonly string[]
+  readonly claims?: readonly string[]
   readonly snapshot?: string
   readonly url?: string
   readonly json?: boolean
@@ -46,14 +46,9 @@ export function auditCommand(terminal: Terminal): Command {
     .addOption(new Option('--format <format>', 'what the file holds (default: it tells)').choices(FORMATS))
     .addOption(new Option('--profile <name>', 'replay under this profile').choices(PROFILE_NAMES))
     .addOption(new Option('--kind <kind>', 'replay in a partition of this kind').choices(KINDS))
-    .option('--option <name=value>', 'bend the profile; may be given again', collect, [])
-    .option(
-      '--actor <process=actor>',
-      'the driver that a process runs, as in kworker*=vmbus; again',
-      collect,
-      [],
-    )
-    .option('--claims <actor=list>', 'registers of an actor, as in vmbus=SIMP,SINT2; again', collect, [])
+    .option('--option <name=value>', 'bend the profile; may be given again', collect)
+    .option('--actor <process=actor>', 'the driver that a process runs; may be given again', collect)
+    .option('--claims <actor=list>', 'the registers that an actor owns; may be given again', collect)
     .option('--settled', 'the trace is whole: also judge what is left over at its end')
     .option('--snapshot <file>', 'begin from this snapshot: for a log that does not begin at creation')
     .option('--json', 'report as JSON')
@@ -63,10 +58,10 @@ export function auditCommand(terminal: Terminal): Command {
     .action((file: string, flags: Flags) => audit(terminal, file, flags))
 }
 
-const collect = (value: string, before: readonly string[]) => [...before, value]
+const collect = (value: string, before: readonly string[] = []) => [...before, value]
 
 async function audit(terminal: Terminal, file: string, flags: Flags): Promise<void> {
-  const { option, actor, claims, snapshot, url, json = false, sarif, ...rest } = flags
+  const { option = [], actor = [], claims = [], snapshot, url, json = false, sarif, ...rest } = flags
   if (url !== undefined) throw new ReplayInputError(NO_SERVER)
   if (json && sarif === '-')
     throw new ReplayInputError('--sarif -: standard output takes one of it and --json')
@@ -84,7 +79,9 @@ async function audit(terminal: Terminal, file: string, flags: Flags): Promise<vo
     progress.stop()
     const log = sarif === undefined ? '' : document(sarifOf(report))
     if (sarif !== undefined && sarif !== '-') await writeSarif(sarif, log)
-    terminal.stdout.write(sarif === '-' ? log : reportOf(report, json))
+    const { stdout } = terminal
+    const text = () => (json ? document(report) : fitText(auditText(report), columnsOf(stdout)))
+    stdout.write(sarif === '-' ? log : text())
     terminal.exit(report.errors === 0 ? 0 : 1)
   } finally {
     progress.stop()
@@ -92,8 +89,6 @@ async function audit(terminal: Terminal, file: string, flags: Flags): Promise<vo
 }
 
 const document = (value: object) => `${JSON.stringify(value, null, 2)}\n`
-
-const reportOf = (report: AuditReport, json: boolean) => (json ? document(report) : auditText(report))
 
 async function writeSarif(path: string, text: string): Promise<void> {
   await writeFile(path, text).catch((error: unknown) => {

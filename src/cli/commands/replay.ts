@@ -20,7 +20,7 @@ Examples:
   synicd replay --url http://127.0.0.1:8440 partition.jsonl`
 
 type Flags = Pick<ReplayOptions, 'format' | 'profile' | 'kind' | 'keepGoing' | 'url' | 'token'> & {
-  readonly option: readonly string[]
+  readonly option?: readonly string[]
   readonly snapshot?: string
   readonly json?: boolean
 }
@@ -32,7 +32,7 @@ export function replayCommand(terminal: Terminal): Command {
     .addOption(new Option('--format <format>', 'what the file holds (default: it tells)').choices(FORMATS))
     .addOption(new Option('--profile <name>', 'replay under this profile').choices(PROFILE_NAMES))
     .addOption(new Option('--kind <kind>', 'replay in a partition of this kind').choices(KINDS))
-    .option('--option <name=value>', 'bend the profile; may be given again', collect, [])
+    .option('--option <name=value>', 'bend the profile; may be given again', collect)
     .option('--keep-going', 'do not stop at the first difference')
     .option('--snapshot <file>', 'begin from this snapshot: for a log that does not begin at creation')
     .option('--url <url>', 'replay on a running server')
@@ -42,10 +42,10 @@ export function replayCommand(terminal: Terminal): Command {
     .action((file: string, flags: Flags) => replay(terminal, file, flags))
 }
 
-const collect = (value: string, before: readonly string[]) => [...before, value]
+const collect = (value: string, before: readonly string[] = []) => [...before, value]
 
 async function replay(terminal: Terminal, file: string, flags: Flags): Promise<void> {
-  const { option, snapshot, json, ...rest } = flags
+  const { option = [], snapshot, json, ...rest } = flags
   const progress = new Progress(terminal.stderr, 'replay')
   try {
     const report = await replayFile(file, {

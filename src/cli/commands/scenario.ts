@@ -13,6 +13,7 @@ import { procedureList } from '../../scenario/procedures.js'
 import { headText, isFine, lineText, reportText, tableText } from '../../scenario/report-text.js'
 import { choose, runChoice, type ScenarioRun } from '../../scenario/run.js'
 import { traceText } from '../../scenario/trace.js'
+import { columnsOf, fitText } from '../fit.js'
 import type { Terminal } from '../program.js'
 
 const EXAMPLES = `
@@ -20,6 +21,24 @@ Examples:
   synicd scenario list
   synicd scenario run kexec-l1vh --driver mshv=pre-series
   synicd help scenario`
+
+const LIST_EXAMPLES = `
+Examples:
+  synicd scenario list
+  synicd scenario list --json`
+
+const PROCEDURES_EXAMPLES = `
+A step runs one of them: { run: mshv.up, with: { version: v4 } }
+
+Examples:
+  synicd scenario procedures`
+
+const SHOW_EXAMPLES = `
+What it prints is a scenario's file: a start for one of your own.
+
+Examples:
+  synicd scenario show kexec-l1vh
+  synicd scenario show kexec-l1vh > mine.yaml && synicd scenario run mine.yaml`
 
 const RUN_EXAMPLES = `
 Without parameters every variant is run. "all" is every scenario of the library.
@@ -67,40 +86,44 @@ interface Source {
 }
 
 interface Flags {
-  readonly with: readonly string[]
-  readonly driver: readonly string[]
+  readonly with?: readonly string[]
+  readonly driver?: readonly string[]
   readonly variant?: string
   readonly json?: boolean
   readonly trace?: string
 }
 
-const collect = (value: string, before: readonly string[]) => [...before, value]
+const collect = (value: string, before: readonly string[] = []) => [...before, value]
 
 export function scenarioCommand(terminal: Terminal): Command {
   const command = new Command('scenario').description('known bugs and their fixes, step by step')
   const list = new Command('list')
     .description('the scenarios of the library')
     .option('--json', 'as JSON')
+    .addHelpText('after', LIST_EXAMPLES)
     .action((flags: { json?: boolean }) => print(terminal, flags.json, summaries(), listText))
   const procedures = new Command('procedures')
     .description('what a step may run')
     .option('--json', 'as JSON')
+    .addHelpText('after', PROCEDURES_EXAMPLES)
     .action((flags: { json?: boolean }) => print(terminal, flags.json, procedureList(), proceduresText))
   const show = new Command('show')
     .description('one scenario, as a document')
     .argument('<name>', 'of the library, or a YAML file')
     .option('--json', 'as JSON')
+    .addHelpText('after', SHOW_EXAMPLES)
     .action((name: string, flags: { json?: boolean }) =>
       told(terminal, name, () => {
         const { document } = sourceOf(show, name)
-        print(terminal, flags.json, document, (value) => stringify(value, { lineWidth: 110 }))
+        const yaml = () => stringify(document, { lineWidth: 100 })
+        terminal.stdout.write(flags.json === true ? jsonText(document) : yaml())
       }),
     )
   const run = new Command('run')
     .description('run a scenario, and compare what comes of it with what it says')
     .argument('<name>', 'of the library, or a YAML file, or all')
-    .option('--with <name=value>', 'give a parameter this value; may be given again', collect, [])
-    .option('--driver <name=version>', 'the same, for the version of a driver', collect, [])
+    .option('--with <name=value>', 'give a parameter this value; may be given again', collect)
+    .option('--driver <name=version>', 'the same, for the version of a driver', collect)
     .option('--variant <name>', 'run this variant only')
     .option('--trace <file>', 'write the ops to this file; synicd replay takes it')
     .option('--json', 'report as JSON')
@@ -135,8 +158,11 @@ function perturbCommand(terminal: Terminal): Command {
 }
 
 function print<T>(terminal: Terminal, json: boolean | undefined, value: T, text: (value: T) => string): void {
-  terminal.stdout.write(json === true ? `${JSON.stringify(value, null, 2)}\n` : text(value))
+  const { stdout } = terminal
+  stdout.write(json === true ? jsonText(value) : fitText(text(value), columnsOf(stdout)))
 }
+
+const jsonText = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`
 
 const summaries = () => [...scenarioLibrary().values()].map(summaryOf)
 
@@ -146,7 +172,8 @@ function listText(items: ReturnType<typeof summaries>): string {
 }
 
 function proceduresText(items: ReturnType<typeof procedureList>): string {
-  return tableText(items.map(({ name, says }) => [name, says]))
+  const rows = items.map(({ name, takes, says }) => [name, takes.join(', '), says])
+  return tableText([['procedure', 'with', ''], ...rows])
 }
 
 /** Runs an action; what is wrong with a scenario is told with its lines. */
@@ -176,19 +203,24 @@ function sourceOf(command: Command, name: string): Source {
   })
 }
 
+/** `ENOENT: no such file or directory`: the file has been named. */
+const shortReason = (error: unknown) => (error as Error).message.replace(/, \w+ '.*$/, '')
+
 function readText(command: Command, name: string): string {
   try {
     return readFileSync(name, 'utf8')
   } catch (error) {
-    return command.error(`error: cannot read ${name}: ${(error as Error).message}`, {
+    return command.error(`error: cannot read ${name}: ${shortReason(error)}`, {
       exitCode: STATUS_INPUT,
     })
   }
 }
 
+const pairsOf = ({ with: params = [], driver = [] }: Flags) => [...params, ...driver]
+
 /** `mshv=v4`: values are read as a scenario's are. */
 function paramsOf(command: Command, flags: Flags): ParamValues | undefined {
-  const pairs = [...flags.with, ...flags.driver]
+  const pairs = pairsOf(flags)
   if (pairs.length === 0) return undefined
   const entries = pairs.map((pair) => {
     const [, name, text] = /^(\w+)=(.*)$/.exec(pair) ?? []
@@ -266,11 +298,7 @@ function watchOf({ stderr }: Terminal): { tell(text: string): void; end(): void 
 
 /** The whole library: a line a variant, and more only of what did not come as expected. */
 function runAll(terminal: Terminal, command: Command, flags: Flags): void {
-  if (
-    flags.trace !== undefined ||
-    flags.variant !== undefined ||
-    flags.with.length + flags.driver.length > 0
-  ) {
+  if (flags.trace !== undefined || flags.variant !== undefined || pairsOf(flags).length > 0) {
     command.error('error: all takes no parameters, no --variant and no --trace', { exitCode: STATUS_INPUT })
   }
   const documents = [...scenarioLibrary().values()]

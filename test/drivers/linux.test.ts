@@ -73,6 +73,8 @@ describe('where MSHV and VMBus collide on an l1vh', () => {
       'SINT0=0xf3 SINT5=0x800f3 SIRBP=0x1a001',
     ],
     ['with v1', 'v1', NEXT, [], [], true, 'SINT0=0x100f3 SINT5=0x900f3 SIRBP=0x0'],
+    ['with v2', 'v2', NEXT, [], [], true, 'SINT0=0x100f3 SINT5=0x900f3 SIRBP=0x0'],
+    ['with v3', 'v3', NEXT, [], [], true, 'SINT0=0x100f3 SINT5=0x900f3 SIRBP=0x0'],
     ['with v4', 'v4', NEXT, [], [], true, 'SINT0=0x100f3 SINT5=0x900f3 SIRBP=0x0'],
   ] as const)('%s', (_why, mshv, kexec, kexecFaults, offlineFaults, alive, left) => {
     const boot: BootOptions = { mshv, host: null }
@@ -94,8 +96,19 @@ describe('where MSHV and VMBus collide on an l1vh', () => {
       const boot: BootOptions = { mshv, host: null }
       const restarts = booted(kind, boot, FAULTING)
       expect(faulted(drive(restarts.test, linuxKexec(restarts.kernel, NEXT)).records)).toEqual([])
+      const everyParent = booted(kind, boot, FAULTING)
+      expect(faulted(drive(everyParent.test, linuxKexec(everyParent.kernel, EVERY_PARENT)).records)).toEqual(
+        [],
+      )
       const offline = booted(kind, boot, FAULTING)
       expect(faulted(drive(offline.test, linuxOffline(offline.kernel, 1)).records)).toEqual([])
+      const removed = booted(kind, boot, FAULTING)
+      expect(faulted(drive(removed.test, linuxRemoveMshv(removed.kernel)).records)).toEqual([])
+      // VMBus of a nested root is in registers of its own, and none of this has touched them.
+      if (kind === 'root') continue
+      expect(registers(removed.test, NESTED)).toMatch(
+        /^NESTED_SINT2=0xf3 NESTED_SIMP=0x\w+1 NESTED_SIEFP=0x\w+1 NESTED_SCONTROL=0x1$/,
+      )
     }
   })
 

@@ -5,7 +5,7 @@ import { mshvDown, mshvUp } from '../../src/drivers/mshv-life.js'
 import { MSHV_VERSIONS, type MshvVersion } from '../../src/drivers/mshv-state.js'
 import type { Strand } from '../../src/drivers/step.js'
 import { vmbusCleanupCpu, vmbusInitCpu } from '../../src/drivers/vmbus.js'
-import { drive, faulted, kernelOf, pair, registers, told } from '../support/drivers.js'
+import { drive, faulted, kernelOf, pair, type Recorded, registers, told } from '../support/drivers.js'
 
 const KINDS = ['root', 'nested_root', 'l1vh'] as const
 type Parent = (typeof KINDS)[number]
@@ -111,6 +111,12 @@ const R = { SIMP: 'read SIMP', SIEFP: 'read SIEFP', SIRBP: 'read SIRBP' }
 const ON = { SIMP: 'write SIMP 1', SIEFP: 'write SIEFP 1' }
 const OFF = { SIMP: 'write SIMP 0', SIEFP: 'write SIEFP 0' }
 
+/** `write SIMP 1`: whether it enables. */
+const short = (each: Recorded) =>
+  told(each)
+    .replace(/ → .*| 0x[0-9a-f]*([01])$/, ' $1')
+    .trim()
+
 describe('a page cannot be mapped', () => {
   it.each<[MshvVersion, Parent, FailsAt, string[]]>([
     ['pre-series', 'root', 1, [R.SIMP]],
@@ -130,13 +136,32 @@ describe('a page cannot be mapped', () => {
     kernel.vmbusExists = kind !== 'root'
     const { value, records } = drive(test, mshvInitCpu(kernel, 0, version, failsAt))
     expect(value).toBe(-14)
-    const short = records.map((each) =>
-      told(each)
-        .replace(/ → .*| 0x[0-9a-f]*([01])$/, ' $1')
-        .trim(),
-    )
-    expect(short).toEqual(expected)
+    expect(records.map(short)).toEqual(expected)
     expect(kernel.mshv.pages.size).toBe(0)
+  })
+
+  const VERSIONS_AND_KINDS = MSHV_VERSIONS.flatMap((version) => KINDS.map((kind) => [version, kind] as const))
+
+  it.each(VERSIONS_AND_KINDS)('%s on %s: at every page, by the rules of both tables', (version, kind) => {
+    for (const failsAt of [1, 2, 3] as const) {
+      const { test, kernel } = pair({ kind })
+      kernel.vmbusExists = kind !== 'root'
+      const owns = mshvOwnsPages(kernel, version)
+      const read = [R.SIMP, R.SIEFP, R.SIRBP].slice(0, failsAt)
+      const on = owns ? [ON.SIMP, ON.SIEFP] : []
+      const off = owns ? [OFF.SIEFP, OFF.SIMP] : []
+      // Before the series only what was mapped is enabled and disabled again; since then each page is enabled
+      // before it is mapped.
+      const count = version === 'pre-series' ? failsAt - 1 : Math.min(failsAt, 2)
+      const expected = [
+        ...read.flatMap((each, i) => [each, ...(i < count ? on.slice(i, i + 1) : [])]),
+        ...off.slice(2 - count),
+      ]
+      const { value, records } = drive(test, mshvInitCpu(kernel, 0, version, failsAt))
+      expect({ failsAt, value, told: records.map(short) }).toEqual({ failsAt, value: -14, told: expected })
+      expect(registers(test, 'SINT0 SINT5')).toBe('SINT0=0x10000 SINT5=0x10000')
+      expect(kernel.mshv.pages.size).toBe(0)
+    }
   })
 
   it('undoes the CPUs before it, takes no page for the one that failed, and ends', () => {

@@ -138,5 +138,7 @@ function reasonOf(error: unknown): string {
   const inner = error.cause instanceof Error ? error.cause : error
   // Node tries several addresses and puts the reasons into a list; the error itself says nothing then.
   const [first = inner] = inner instanceof AggregateError ? (inner.errors as Error[]) : [inner]
-  return first.message === '' ? '' : `: ${first.message}`
+  // What OpenSSL says has more than one line.
+  const [line] = first.message.trim().split('\n')
+  return line === '' ? '' : `: ${line}`
 }

@@ -31,5 +31,11 @@ export interface LoadPlan {
 /** Why a load cannot begin, in one line. */
 export class LoadError extends Error {}
 
-/** Of the time: what it takes until code is compiled and buffers have grown says nothing about the rest. */
-export const WARMUP_SHARE = 0.1
+/**
+ * Of the time, but no more than that: what it takes until code is compiled and buffers have grown says nothing
+ * about the rest.
+ */
+const WARMUP_SHARE = 0.1
+const WARMUP_MAX_MS = 10_000
+
+export const warmupMsOf = (durationMs: number): number => Math.min(WARMUP_MAX_MS, durationMs * WARMUP_SHARE)

@@ -8,7 +8,7 @@ import { Guest } from './guest.js'
 import { Harness } from './harness.js'
 import { Ledger } from './ledger.js'
 import { Pacer } from './pacer.js'
-import { type LoadPlan, type LoadProfile, WARMUP_SHARE } from './plan.js'
+import { type LoadPlan, type LoadProfile, warmupMsOf } from './plan.js'
 import { Troubles } from './troubles.js'
 import { watch } from './watcher.js'
 
@@ -36,13 +36,20 @@ export interface Outcome {
   readonly left: readonly string[]
 }
 
+/** Where a load stands. */
+export interface Moment {
+  readonly elapsedMs: number
+  readonly isWarmup: boolean
+  readonly troubles: Troubles
+}
+
 export interface Observer {
   /** Ends it early. */
   readonly signal: AbortSignal
   /** How long the last messages may take at the end. */
   readonly drainMs?: number
   readonly intervalMs: number
-  readonly onInterval: (sample: Sample, elapsedMs: number, isWarmup: boolean) => void
+  readonly onInterval: (sample: Sample, now: Moment) => void
 }
 
 const CALL_TIMEOUT_MS = 10_000
@@ -138,7 +145,7 @@ class Load {
   async measure({ intervalMs, onInterval }: Observer): Promise<void> {
     if (this.#halt.signal.aborted) return
     const { durationMs } = this.#plan
-    const warmupMs = durationMs * WARMUP_SHARE
+    const warmupMs = warmupMsOf(durationMs)
     const beganAtMs = performance.now()
     this.#figures.restart()
     const timers = [
@@ -146,7 +153,11 @@ class Load {
         const sample = this.#figures.endInterval()
         // One that the end of the warm-up cut short says little.
         if (sample.seconds * 2000 < intervalMs) return
-        onInterval(sample, performance.now() - beganAtMs, this.#warmupSeconds === 0)
+        onInterval(sample, {
+          elapsedMs: performance.now() - beganAtMs,
+          isWarmup: this.#warmupSeconds === 0,
+          troubles: this.#troubles,
+        })
       }, intervalMs),
       setTimeout(() => {
         this.#warmupSeconds = warmupMs / 1000

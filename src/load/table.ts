@@ -3,7 +3,8 @@ import type { Latency, Sample } from './figures.js'
 import { mixText } from './mix.js'
 import type { LoadPlan } from './plan.js'
 import { perSecond, reasonOf } from './report.js'
-import type { Outcome } from './run.js'
+import type { Moment, Outcome } from './run.js'
+import type { Troubles } from './troubles.js'
 
 const NAME_WIDTH = 24
 const NUMBER_WIDTH = 11
@@ -13,6 +14,13 @@ const number = (value: number) => grouped.format(value)
 const plural = (count: number, one: string, many = `${one}s`) =>
   `${number(count)} ${count === 1 ? one : many}`
 const seconds = (value: number) => `${value.toFixed(1)} s`
+
+/** How long a load runs: minutes and seconds from two minutes on. */
+function clock(ms: number): string {
+  if (ms < 120_000) return seconds(ms / 1000)
+  const whole = Math.floor(ms / 1000)
+  return `${number(Math.floor(whole / 60))} min ${whole % 60} s`
+}
 
 function duration(us: number): string {
   if (us < 1000) return `${us} us`
@@ -49,7 +57,7 @@ function sampleTable({ seconds: length, counts, batch, delivery }: Sample): stri
 }
 
 /** One line for where no table can be redrawn. */
-export function sampleLine(sample: Sample, elapsedMs: number, isWarmup: boolean): string {
+export function sampleLine(sample: Sample, { elapsedMs, isWarmup }: Moment): string {
   const { counts, delivery, seconds: length } = sample
   const rate = (count: number) => number(perSecond(count, length))
   const late =
@@ -59,9 +67,9 @@ export function sampleLine(sample: Sample, elapsedMs: number, isWarmup: boolean)
   return `${seconds(elapsedMs / 1000)}: ${did}, ${told}${late}${isWarmup ? ' (warming up)' : ''}`
 }
 
-export function liveLines(plan: LoadPlan, sample: Sample, elapsedMs: number, isWarmup: boolean): string[] {
-  const time = `${seconds(elapsedMs / 1000)} of ${seconds(plan.durationMs / 1000)}`
-  return [`${time}${isWarmup ? ', warming up' : ''}`, ...sampleTable(sample)]
+export function liveLines(plan: LoadPlan, sample: Sample, now: Moment): string[] {
+  const time = `${clock(now.elapsedMs)} of ${clock(plan.durationMs)}`
+  return [`${time}${now.isWarmup ? ', warming up' : ''}`, ...sampleTable(sample), countsLine(now.troubles)]
 }
 
 function measuredText({ warmupSeconds, sample }: Outcome): string {
@@ -71,14 +79,17 @@ function measuredText({ warmupSeconds, sample }: Outcome): string {
     : `${measured}; the first ${seconds(warmupSeconds)} are left out as warm-up`
 }
 
+const countsLine = ({ busy, failed, gaps }: Troubles) =>
+  `whole run: ${number(busy)} busy, ${number(failed)} failed, ${number(gaps)} notifications missed`
+
 function troubleLines({ troubles, ...outcome }: Outcome): string[] {
-  const { busy, failed, firstFailure, gaps, problems } = troubles
+  const { firstFailure, problems } = troubles
   const { posted, seen, lost, inDoubt } = outcome
   const messages = [`${number(posted)} messages posted`, `${number(seen)} seen`, `${number(lost)} lost`]
   if (inDoubt > 0) messages.push(`${number(inDoubt)} in doubt`)
-  const rest = [`${number(busy)} busy`, `${number(failed)} failed`, `${number(gaps)} notifications missed`]
   return [
-    `whole run: ${messages.join(', ')}; ${rest.join(', ')}`,
+    `whole run: ${messages.join(', ')}`,
+    countsLine(troubles),
     ...(firstFailure === undefined ? [] : [`first failure: ${firstFailure}`]),
     ...[...problems.values()].map(({ code, detail, count }) => `refused: ${detail} (${code}, ${count}x)`),
   ]

@@ -163,7 +163,9 @@ describe('synicd load', () => {
     expect(out).toMatch(/measured for \d\.\d s; the first 0\.3 s are left out as warm-up\n/)
     expect(out).toMatch(/a second +p50 +p99 +p99\.9 +max\n/)
     expect(out).toMatch(/\nmessages, to the guest +[\d,]+( +[\d.]+ [mu]?s){4}\n/)
-    expect(out).toMatch(/messages posted, [\d,]+ seen, 0 lost; /)
+    expect(out).toMatch(
+      /messages posted, [\d,]+ seen, 0 lost\nwhole run: 0 busy, 0 failed, 0 notifications missed\n/,
+    )
     expect(err).toMatch(/^(\d\.\d s: [\d,]+ ops\/s, [\d,]+ messages\/s, .*\n)+$/)
   })
 
@@ -171,7 +173,7 @@ describe('synicd load', () => {
     const { err } = await synicd([url, ...SMALL, '--duration', '1500ms'], { isTTY: true })
     expect(err).toMatch(/\n\d\.\d s of 1\.5 s(, warming up)?\n +a second/)
     const esc = String.fromCharCode(27)
-    expect(err.endsWith(`${esc}[8A${esc}[0J`)).toBe(true)
+    expect(err.endsWith(`${esc}[9A${esc}[0J`)).toBe(true)
   })
 
   it('leaves its partitions if told to', async () => {
@@ -216,7 +218,9 @@ describe('synicd load tells', () => {
     doomed.child.kill('SIGKILL')
     const { status, out } = await loading
     const { ended, error, counts, warmup_seconds } = Report.parse(JSON.parse(out))
-    expect([status, ended, warmup_seconds]).toEqual([1, 'broken', 0])
+    expect([status, ended]).toEqual([1, 'broken'])
+    // Ended within the warm-up, or behind it on a slow machine.
+    expect([0, 10]).toContain(warmup_seconds)
     expect(error).toContain('cannot reach ws://')
     expect(counts.messages).toBeGreaterThan(0)
   })

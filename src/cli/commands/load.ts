@@ -12,13 +12,19 @@ import { PROFILE_NAMES } from '../../synic/profile.js'
 import type { Terminal } from '../program.js'
 
 const EXAMPLES = `
-The first tenth of the time is warm-up, and not in the figures. Ctrl-C ends early, with the figures so far.
-Exit status: 0 all well, 1 something was lost, refused or failed, or the server went away,
+A harness posts messages, signals event flags and writes MSRs in the shares of
+--mix. A guest takes what arrives at its vCPU; how long that took is told as
+p50, p99, p99.9 and the longest. All goes on in partitions that the load makes,
+and deletes at the end. docs/load.md explains each figure.
+
+The first tenth of the time, at most 10 s, is warm-up and not in the figures.
+Ctrl-C ends early, with the figures so far. Exit status: 0 all well,
+1 something was lost, refused or failed, or the server went away,
 2 it could not begin.
 
 Examples:
   synicd load http://127.0.0.1:8440
-  synicd load http://127.0.0.1:8440 --guests 64 --partitions 4 --harnesses 8 --watchers 16 --duration 1m
+  synicd load http://127.0.0.1:8440 --guests 64 --watchers 16 --duration 1m
   synicd load http://127.0.0.1:8440 --mix messages=1 --rate 1000 --batch 1 --json`
 
 const REDRAW_MS = 500
@@ -26,7 +32,11 @@ const REDRAW_MS = 500
 const LINE_MIN_MS = 1000
 const LINES = 10
 
-type Flags = Omit<LoadPlan, 'url' | 'durationMs'> & { readonly duration: number; readonly json?: boolean }
+type Flags = Omit<LoadPlan, 'url' | 'durationMs' | 'keep'> & {
+  readonly duration: number
+  readonly keep?: boolean
+  readonly json?: boolean
+}
 
 /** What a parser says of a value becomes commander's own line. */
 function parsed<T>(parse: (text: string) => T): (text: string) => T {
@@ -55,31 +65,39 @@ export function loadCommand(terminal: Terminal): Command {
     new Option(`--${flag} <count>`, help).argParser(whole(min, max)).default(fallback)
   const mix = parseMix('messages=8,events=1,registers=1')
   return new Command('load')
-    .description('drive a running server with guests, harnesses and watchers, and measure')
+    .description('drive a running server with guests, harnesses and watchers, and tell rates and latencies')
     .argument('<url>', 'the server, as in http://127.0.0.1:8440', parsed(urlOf))
     .addOption(count('guests', 'guests, a vCPU and a connection each', 1, 10_000, 4))
     .addOption(count('harnesses', 'connections that post, signal and write', 1, 1000, 2))
     .addOption(count('watchers', 'connections that only listen', 0, 10_000, 1))
     .addOption(count('partitions', 'partitions to spread them over', 1, 1000, 1))
     .addOption(
-      new Option('--duration <time>', 'how long').argParser(parsed(parseDuration)).default(10_000, '10s'),
+      new Option('--duration <time>', 'how long, from 100ms to 24h: 500ms, 10s, 5m')
+        .argParser(parsed(parseDuration))
+        .default(10_000, '10s'),
     )
     .addOption(
-      new Option('--mix <shares>', 'what harnesses do')
+      new Option('--mix <shares>', 'what harnesses do, and how often of all')
         .argParser(parsed(parseMix))
         .default(mix, mixText(mix)),
     )
     .addOption(count('batch', 'ops a harness sends at once, at most', 1, 1_000_000, 64))
-    .addOption(count('window', 'batches in flight a harness', 1, 1000, 4))
-    .addOption(new Option('--protocol <name>', 'of the streams').choices(PROTOCOLS).default('bin'))
-    .addOption(new Option('--profile <name>', 'of the partitions').choices(PROFILE_NAMES).default('tlfs'))
+    .addOption(count('window', 'batches of a harness that may be unanswered', 1, 1000, 4))
+    .addOption(
+      new Option('--protocol <name>', 'of the streams: records or JSON').choices(PROTOCOLS).default('bin'),
+    )
+    .addOption(
+      new Option('--profile <name>', 'which machine the partitions are')
+        .choices(PROFILE_NAMES)
+        .default('tlfs'),
+    )
     .addOption(
       new Option('--rate <count>', 'messages a second in all (default: as fast as it goes)').argParser(
         whole(1, 1e8),
       ),
     )
-    .option('--keep', 'leave the partitions on the server', false)
-    .option('--json', 'print one JSON document at the end')
+    .option('--keep', 'leave the partitions on the server')
+    .option('--json', 'print one JSON document at the end, and no table')
     .addHelpText('after', EXAMPLES)
     .action((url: string, flags: Flags, command: Command) => load(terminal, url, flags, command))
 }
@@ -94,8 +112,8 @@ function conflictOf({ guests, harnesses, partitions, mix, rate }: LoadPlan): str
 }
 
 async function load(terminal: Terminal, url: string, flags: Flags, command: Command): Promise<void> {
-  const { duration, json = false, rate, ...rest } = flags
-  const plan: LoadPlan = { ...rest, url, rate, durationMs: duration }
+  const { duration, json = false, keep = false, rate, ...rest } = flags
+  const plan: LoadPlan = { ...rest, keep, url, rate, durationMs: duration }
   const conflict = conflictOf(plan)
   if (conflict !== undefined) command.error(conflict)
   const early = new AbortController()

@@ -61,7 +61,8 @@ function cutLines(yaml: Document, lines: LineCounter): ScenarioProblem[] {
     Scalar: (_key, { value, comment, type, range }) => {
       if (type !== 'PLAIN' || typeof value !== 'string' || !/^\S/.test(comment ?? '') || !range) return
       const { line } = lines.linePos(range[0])
-      const message = `"#${comment}" is a comment to YAML; put the whole step in quotes: '${value} #${comment}'`
+      const rest = `#${comment}`
+      const message = `"${rest}" is a comment to YAML; put the whole step in quotes: '${value} ${rest}'`
       cut.push({ path: '', line, message })
     },
   })

@@ -17,7 +17,11 @@ it.each([
     'the last column wraps where it stands',
     table,
     60,
-    `title\n\n  ${HEAD}\n  1    vmbus  writes SINT2 of a SynIC that mshv disabled\n${' '.repeat(14)}under it\n\nend`,
+    [
+      `title\n\n  ${HEAD}`,
+      '  1    vmbus  writes SINT2 of a SynIC that mshv disabled',
+      `${' '.repeat(14)}under it\n\nend`,
+    ].join('\n'),
   ],
   [
     'or goes below, of every row, where that has too little room',

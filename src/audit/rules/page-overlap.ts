@@ -28,9 +28,8 @@ class PageOverlap implements Watcher {
 
   before(): void {
     const { op, m } = this.desk
-    if (op.file >= 0) return
-    const shared = SHARED.find(([msr]) => msr === op.msr)
-    if (shared !== undefined) this.#found = pageOf(m, shared[1])
+    const at = sharedAt(op.msr)
+    if (at >= 0) this.#found = pageOf(m, at)
   }
 
   after(): void {
@@ -50,8 +49,8 @@ class PageOverlap implements Watcher {
 
   #partitionPage(): void {
     const { op, m } = this.desk
-    const at = SHARED.find(([msr]) => msr === op.msr)?.[1]
-    const gpn = at === undefined ? OFF : pageOf(m, at)
+    const at = sharedAt(op.msr)
+    const gpn = at < 0 ? OFF : pageOf(m, at)
     if (gpn === OFF || gpn === this.#found) return
     if (gpn === 0 || m.synicPages.has(gpn) || m.profile.microsoftRegisters)
       this.#judgeShared(gpn, nameOfMsr(op.msr))
@@ -90,6 +89,12 @@ class PageOverlap implements Watcher {
     const severity = op.actor === 0 || op.byHost ? 'note' : 'error'
     this.desk.report({ severity, other, otherSeq, text: `${actor} ${what}` })
   }
+}
+
+/** Where such a register stands; -1: it is none. */
+function sharedAt(msr: number): number {
+  if (msr === HV_X64_MSR_HYPERCALL) return HYPERCALL
+  return msr === HV_X64_MSR_REFERENCE_TSC ? REFERENCE_TSC : -1
 }
 
 /** Page of an enabled register of the partition, or OFF. */

@@ -49,7 +49,8 @@ function* end(kernel: Kernel): Strand {
 export function* mshvReboot(kernel: Kernel, notifier?: Notifier): Strand {
   const { version } = kernel.mshv
   if (version === null) return
-  const who = notifier ?? (version === 'pre-series' ? 'root-only' : 'every-parent')
+  const isOld = version === 'pre-series' || version === 'v1-patch-4'
+  const who = notifier ?? (isOld ? 'root-only' : 'every-parent')
   if (who === 'every-parent' || isRoot(kernel.config.kind)) yield* mshvDown(kernel)
 }
 

@@ -1,8 +1,11 @@
 /** What the MSHV driver of one kernel knows: its version, mapped pages, doorbells, partitions. */
 import type { Gpn } from './kernel.js'
 
-/** The driver before "mshv: limit SynIC management to MSHV-owned resources", and that series' versions. */
-export const MSHV_VERSIONS = ['pre-series', 'v1', 'v2', 'v3', 'v4'] as const
+/**
+ * The driver before "mshv: limit SynIC management to MSHV-owned resources", the ownership patch of v1 alone
+ * (4 of 6, without the event ring's page and the notifier), and that series' versions.
+ */
+export const MSHV_VERSIONS = ['pre-series', 'v1-patch-4', 'v1', 'v2', 'v3', 'v4'] as const
 export type MshvVersion = (typeof MSHV_VERSIONS)[number]
 
 /** Where MSHV found the SynIC pages of a CPU (struct hv_synic_pages). */

@@ -34,6 +34,7 @@ export function mshvOwnsPages({ config, vmbusExists }: Kernel, version: MshvVers
   switch (version) {
     case 'pre-series':
       return true
+    case 'v1-patch-4':
     case 'v1':
       return isRoot(config.kind)
     case 'v2':
@@ -51,7 +52,7 @@ export function isRoot(kind: Kernel['config']['kind']): boolean {
 
 /** Does MSHV bring its own event ring page? Only a root partition finds one provided. */
 export function mshvBringsRing({ config }: Kernel, version: MshvVersion): boolean {
-  return version !== 'pre-series' && !isRoot(config.kind)
+  return version !== 'pre-series' && version !== 'v1-patch-4' && !isRoot(config.kind)
 }
 
 /** mshv_synic_init: 0 or -EFAULT. */

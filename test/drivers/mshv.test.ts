@@ -25,6 +25,7 @@ const EXIT = ['read SINT0 → 0xf3', 'write SINT0 0x100f3', 'read SINT5 → 0x80
 describe('condition C: does MSHV switch the page registers and SCONTROL?', () => {
   it.each([
     ['pre-series', true, true, true],
+    ['v1-patch-4', true, true, false],
     ['v1', true, true, false],
     ['v2', true, false, false],
     ['v3', true, false, false],

@@ -46,7 +46,7 @@ describe('what is given', () => {
     ['mshv.up', { version: 'v4', fails_at: 2, vcpus: [0, 1] }, undefined],
     ['linux.boot', { version: null, host: true }, undefined],
     ['mshv.up', { versoin: 'v4' }, 'versoin: is no parameter of mshv.up; it takes vcpus, version, fails_at'],
-    ['mshv.up', { version: 'v9' }, 'version: "v9" is none of pre-series, v1, v2, v3, v4, null'],
+    ['mshv.up', { version: 'v9' }, 'version: "v9" is none of pre-series, v1-patch-4, v1, v2, v3, v4, null'],
     ['mshv.up', { fails_at: 4 }, 'fails_at: 4 is none of 1, 2, 3'],
     ['linux.kexec', { goes_on: 'yes' }, 'goes_on: "yes" is none of true, false'],
     ['ipxe.quiesce', { form: 'x' }, 'form: "x" is none of'],

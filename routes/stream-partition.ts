@@ -7,6 +7,8 @@ import type { StreamPartition } from '../src/streams/protocol.js'
 /** @param actor who acts in ops that name no actor */
 export function streamPartition(host: PartitionHost, actor: string | undefined): StreamPartition {
   const { notifications } = host
+  const goesOn = { actor, stopOnFault: false }
+  const stops = { actor, stopOnFault: true }
   return {
     id: host.id,
     get lastN() {
@@ -15,10 +17,10 @@ export function streamPartition(host: PartitionHost, actor: string | undefined):
     get firstN() {
       return notifications.firstN
     },
-    runs: (from, to) => notifications.runs(from, to),
+    run: (from, to) => notifications.run(from, to),
     settle: () => notifications.settle(),
-    applyBatch: (ops, stopOnFault) => host.applyBatch(ops, { actor, stopOnFault }),
-    applyRecords: (batch, stopOnFault, out) => host.applyRecords(batch, { actor, stopOnFault }, out),
+    applyBatch: (ops, stopOnFault) => host.applyBatch(ops, stopOnFault ? stops : goesOn),
+    applyRecords: (batch, stopOnFault, out) => host.applyRecords(batch, stopOnFault ? stops : goesOn, out),
     whenAwake: (vcpus, done) => host.sleepers.whenAwake(vcpus, done),
     describe: (error) => {
       if (!(error instanceof EngineError)) return undefined

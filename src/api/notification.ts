@@ -2,7 +2,7 @@
  * Notifications as records of words, as a partition keeps them and `synic.v1.bin` sends them (layout:
  * docs/streams.md), and as the JSON text of `synic.v1.json`.
  */
-import { toNumber } from '../hv/bits.js'
+import { highHalf, lowHalf, toNumber } from '../hv/bits.js'
 import { hexOfBytes } from '../hv/hex.js'
 import * as e from '../synic/effects.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
@@ -49,9 +49,17 @@ export function beginNotification(
   t: number,
   vcpu: number,
 ): number {
-  const at = out.reserve(NOTIFICATION_HEAD).length
-  out.put(RECORD_NOTIFICATION + tag).put(NOTIFICATION_HEAD)
-  out.putNumber(n).putNumber(seq).putNumber(t).put(vcpu)
+  const { words, length: at } = out.reserve(NOTIFICATION_HEAD)
+  words[at] = RECORD_NOTIFICATION + tag
+  words[at + 1] = NOTIFICATION_HEAD
+  words[at + AT_N] = lowHalf(n)
+  words[at + AT_N + 1] = highHalf(n)
+  words[at + AT_SEQ] = lowHalf(seq)
+  words[at + AT_SEQ + 1] = highHalf(seq)
+  words[at + AT_T] = lowHalf(t)
+  words[at + AT_T + 1] = highHalf(t)
+  words[at + AT_VCPU] = vcpu
+  out.length = at + NOTIFICATION_HEAD
   return at
 }
 

@@ -22,6 +22,11 @@ const IS_TOLD = Uint8Array.from(e.EFFECT_WORDS, (_, kind) =>
     : 1,
 )
 
+/** The same, one bit a kind. */
+const TOLD = IS_TOLD.reduce((bits, isTold, kind) => (isTold === 1 ? bits | (1 << kind) : bits), 0)
+/** What has more than words of the head. */
+const LONG = e.HAS_BYTES | e.HAS_DUMP | e.HAS_VIOLATIONS
+
 const NO_BYTES = new Uint8Array(0)
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
@@ -29,25 +34,37 @@ const decoder = new TextDecoder()
 /** Appends the result of the op applied last. */
 export function putResult(out: WordBuffer, effects: e.Effects): void {
   const { has } = effects
-  if (has === 0 && effects.length === 0 && effects.ok) {
-    out.reserve(PLAIN_WORDS).put(RECORD_RESULT).put(PLAIN_WORDS)
+  out.reserve(HEAD_WORDS + effects.length)
+  const { words, length: start } = out
+  if (has === 0 && effects.kinds === 0 && effects.ok) {
+    words[start] = RECORD_RESULT
+    words[start + 1] = PLAIN_WORDS
+    out.length = start + PLAIN_WORDS
     return
   }
-  out.reserve(HEAD_WORDS)
-  const start = out.length
   const halted = (has & e.HAS_HALTED) !== 0 && effects.halted ? HALTED : 0
   const delivery = (has & e.HAS_DELIVERY) !== 0 ? effects.delivery << DELIVERY_SHIFT : 0
-  out.put(RECORD_RESULT | (effects.fault << FAULT_SHIFT) | delivery | halted | (has << HAS_SHIFT))
-  out.put(0).put(effects.errno)
   const hasValue = (has & e.HAS_VALUE) !== 0
-  out.put(hasValue ? effects.valueLo : 0).put(hasValue ? effects.valueHi : 0)
-  out.put((has & e.HAS_VECTOR) !== 0 ? effects.vector : 0)
-  out.put((has & e.HAS_STATUS) !== 0 ? effects.status : 0)
-  if ((has & (e.HAS_BYTES | e.HAS_DUMP)) === 0) out.put(0)
-  else out.putBytes(bytesOf(effects))
-  if ((has & e.HAS_VIOLATIONS) !== 0) out.putBytes(encoder.encode(effects.violations))
-  if (effects.length !== 0) putConsequences(out, effects)
+  words[start] = RECORD_RESULT | (effects.fault << FAULT_SHIFT) | delivery | halted | (has << HAS_SHIFT)
+  words[start + 2] = effects.errno
+  words[start + 3] = hasValue ? effects.valueLo : 0
+  words[start + 4] = hasValue ? effects.valueHi : 0
+  words[start + 5] = (has & e.HAS_VECTOR) !== 0 ? effects.vector : 0
+  words[start + 6] = (has & e.HAS_STATUS) !== 0 ? effects.status : 0
+  words[start + 7] = 0
+  out.length = start + HEAD_WORDS
+  if ((has & LONG) !== 0) putLong(out, effects)
+  if ((effects.kinds & TOLD) !== 0) putConsequences(out, effects)
   out.words[start + 1] = out.length - start
+}
+
+/** What has bytes: behind the head, whose last word is their count. */
+function putLong(out: WordBuffer, effects: e.Effects): void {
+  if ((effects.has & (e.HAS_BYTES | e.HAS_DUMP)) !== 0) {
+    out.length--
+    out.putBytes(bytesOf(effects))
+  }
+  if ((effects.has & e.HAS_VIOLATIONS) !== 0) out.putBytes(encoder.encode(effects.violations))
 }
 
 function bytesOf(effects: e.Effects): Uint8Array {
@@ -57,11 +74,14 @@ function bytesOf(effects: e.Effects): Uint8Array {
 
 function putConsequences(out: WordBuffer, { words, length }: e.Effects): void {
   out.reserve(length)
+  const to = out.words
+  let end = out.length
   for (let at = 0; at < length; ) {
     const next = at + e.EFFECT_WORDS[words[at]]
-    if (IS_TOLD[words[at]] === 1) for (; at < next; at++) out.put(words[at])
+    if (IS_TOLD[words[at]] === 1) for (; at < next; at++) to[end++] = words[at]
     at = next
   }
+  out.length = end
 }
 
 const scratch = new e.Effects()

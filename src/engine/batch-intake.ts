@@ -80,29 +80,32 @@ export class BatchIntake {
     nameOf: (number: number) => string | undefined,
   ): Records {
     this.#begin(count)
-    return this.#orForget(() => {
+    const { names } = this.partition
+    const known = names.size
+    let i = 0
+    try {
       const actorId = this.actorId(actor)
-      const idOf: NameOf = (number) => {
-        const text = nameOf(number)
-        return text === undefined ? -1 : this.actorId(text)
-      }
+      this.#nameOf = nameOf
       let at = from
-      for (let i = 0; i < count; i++) {
-        const next = this.#acceptOne(words, at, end, i, actorId, idOf)
+      for (; i < count; i++) {
+        const next = acceptOpRecord(words, at, end, actorId, this.#idOf)
         this.#look(words, at, 'ops/', i)
         at = next
       }
       this.#end()
       return { words, from, end: at }
-    })
-  }
-
-  #acceptOne(words: Int32Array, at: number, end: number, i: number, actorId: number, idOf: NameOf): number {
-    try {
-      return acceptOpRecord(words, at, end, actorId, idOf)
     } catch (error) {
+      names.truncate(known)
       throw located(error, 'ops/', i)
     }
+  }
+
+  /** What the client of the batch at hand calls its names. */
+  #nameOf: (number: number) => string | undefined = () => undefined
+
+  readonly #idOf: NameOf = (number) => {
+    const text = this.#nameOf(number)
+    return text === undefined ? -1 : this.actorId(text)
   }
 
   /** The number of a name in this partition; 0 of none. */

@@ -13,11 +13,15 @@ const RECYCLED_WORDS_MAX = 32 * CHUNK_OPS
 
 /** A run of consecutive ops. */
 interface Chunk {
-  readonly firstSeq: number
+  firstSeq: number
+  count: number
   readonly buffer: WordBuffer
-  /** Where each op begins; its result follows it. */
-  readonly starts: number[]
+  /** Where each op begins; its result follows it. Made when there are too many to be few. */
+  starts: Int32Array
 }
+
+/** Most partitions see few ops. */
+const FEW_OPS = 16
 
 export interface JournalEntry {
   readonly seq: number
@@ -59,7 +63,7 @@ export class Journal {
     let chunk = this.#chunks[this.#chunks.length - 1]
     if (
       chunk === undefined ||
-      chunk.starts.length === CHUNK_OPS ||
+      chunk.count === CHUNK_OPS ||
       chunk.buffer.length * 4 > this.bytesMax / CHUNKS_MIN
     ) {
       chunk = this.#open(seq)
@@ -68,16 +72,27 @@ export class Journal {
     const start = buffer.length
     buffer.putWords(words, at, at + count)
     putResult(buffer, effects)
-    chunk.starts.push(start)
+    if (chunk.count === chunk.starts.length) growStarts(chunk)
+    chunk.starts[chunk.count++] = start
     this.#bytes += (buffer.length - start) * 4
     this.#ops++
+  }
+
+  /** Appends the result of the newest op to `out`. False: it is not here. */
+  putLastResult(out: WordBuffer): boolean {
+    const chunk = this.#chunks[this.#chunks.length - 1]
+    if (chunk === undefined) return false
+    const { words, length } = chunk.buffer
+    const start = chunk.starts[chunk.count - 1]
+    out.putWords(words, start + words[start + OP_LENGTH], length)
+    return true
   }
 
   /** Entries with `from` <= seq <= `to`, oldest first. */
   *entries(from: number, to: number): Generator<JournalEntry> {
     for (const chunk of this.#chunks) {
       if (chunk.firstSeq > to) return
-      for (let i = Math.max(0, from - chunk.firstSeq); i < chunk.starts.length; i++) {
+      for (let i = Math.max(0, from - chunk.firstSeq); i < chunk.count; i++) {
         const seq = chunk.firstSeq + i
         if (seq > to) return
         const { words } = chunk.buffer
@@ -89,21 +104,28 @@ export class Journal {
 
   #open(seq: number): Chunk {
     // The log of a busy partition turns over all the time: what is forgotten makes room for what comes.
-    let buffer: WordBuffer | undefined
+    let oldest: Chunk | undefined
     while (this.#chunks.length > 0 && (this.#ops + CHUNK_OPS > this.opsMax || this.#bytes > this.bytesMax)) {
-      const oldest = this.#chunks.shift() as Chunk
-      this.#ops -= oldest.starts.length
+      oldest = this.#chunks.shift() as Chunk
+      this.#ops -= oldest.count
       this.#bytes -= oldest.buffer.length * 4
-      if (oldest.buffer.words.length <= RECYCLED_WORDS_MAX) buffer = oldest.buffer
     }
-    buffer?.clear()
-    const { words } = this.#chunks[this.#chunks.length - 1]?.buffer ?? { words: [] }
-    const chunk = {
-      firstSeq: seq,
-      buffer: buffer ?? new WordBuffer(Math.max(FIRST_WORDS, Math.min(words.length, RECYCLED_WORDS_MAX))),
-      starts: [],
+    let chunk = oldest
+    if (chunk === undefined || chunk.buffer.words.length > RECYCLED_WORDS_MAX) {
+      const { words } = this.#chunks[this.#chunks.length - 1]?.buffer ?? { words: [] }
+      const buffer = new WordBuffer(Math.max(FIRST_WORDS, Math.min(words.length, RECYCLED_WORDS_MAX)))
+      chunk = { firstSeq: seq, count: 0, buffer, starts: new Int32Array(FEW_OPS) }
     }
+    chunk.firstSeq = seq
+    chunk.count = 0
+    chunk.buffer.clear()
     this.#chunks.push(chunk)
     return chunk
   }
+}
+
+function growStarts(chunk: Chunk): void {
+  const starts = new Int32Array(CHUNK_OPS)
+  starts.set(chunk.starts)
+  chunk.starts = starts
 }

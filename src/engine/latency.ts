@@ -24,6 +24,15 @@ const WAITING_DIRECT = WAITING + 1
 const ROW = WAITING + 2
 const IPI_KIND = 4
 
+/** Kinds of consequence that say something of a delivery, one bit each. */
+const FOLLOWED =
+  (1 << e.EFFECT_IRQ) |
+  (1 << e.EFFECT_MESSAGE) |
+  (1 << e.EFFECT_FREED) |
+  (1 << e.EFFECT_EVENT) |
+  (1 << e.EFFECT_EOM) |
+  (1 << e.EFFECT_DROPPED)
+
 export class LatencyTracker {
   /** By vCPU; rows are made when something is first delivered there. Time 0 = nothing outstanding. */
   readonly #vcpus: Float64Array[] = []
@@ -37,6 +46,8 @@ export class LatencyTracker {
    * @param nowMs monotonic time of the batch, milliseconds, not 0
    */
   follow(code: number, vcpu: number, effects: e.Effects, nowMs: number): void {
+    if (code === OP_APIC_ACK && effects.vector >= 0) this.#taken(vcpu, effects.vector, nowMs)
+    if ((effects.kinds & FOLLOWED) === 0) return
     const { words, length } = effects
     const isPost = code === OP_MESSAGE_POST || code === OP_HV_POST_MESSAGE
     const direct = isPost && effects.delivery === e.DELIVERED
@@ -63,7 +74,6 @@ export class LatencyTracker {
           break
       }
     }
-    if (code === OP_APIC_ACK && effects.vector >= 0) this.#taken(vcpu, effects.vector, nowMs)
   }
 
   /** A host post of this op waits behind the slot. */

@@ -41,8 +41,8 @@ export class Meter {
   countOp(code: number, effects: e.Effects): void {
     const outcome = effects.fault !== e.FAULT_NONE ? 1 : effects.errno !== 0 ? 2 : 0
     this.ops[code * OUTCOMES.length + outcome]++
-    const waits = effects.delivery === e.QUEUED || effects.delivery === e.BUSY
-    if (waits && (effects.has & e.HAS_DELIVERY) !== 0) this.messages[effects.delivery]++
+    if ((effects.has & e.HAS_DELIVERY) === 0) return
+    if (effects.delivery === e.QUEUED || effects.delivery === e.BUSY) this.messages[effects.delivery]++
   }
 
   countViolation(invariant: string): void {
@@ -52,6 +52,11 @@ export class Meter {
   /** @param ms duration in milliseconds */
   observe(stage: number, kind: number, ms: number, count = 1): void {
     const series = stage * KINDS.length + kind
+    // What begins and ends in one batch takes no time, and that is most of it under load.
+    if (ms === 0) {
+      this.buckets[series * WIDTH] += count
+      return
+    }
     const seconds = ms / 1000
     let bucket = 0
     while (bucket < LATENCY_BUCKETS.length && seconds > LATENCY_BUCKETS[bucket]) bucket++

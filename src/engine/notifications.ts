@@ -5,7 +5,14 @@
 import * as n from '../api/notification.js'
 import { violationMembers } from '../api/violation.js'
 import type { Violation } from '../audit/rule.js'
-import { HEADER_BYTES, MESSAGE_PENDING, SLOT_SENDER, SLOT_SIZE_FLAGS, SLOT_WORDS } from '../hv/messages.js'
+import {
+  MESSAGE_PENDING,
+  PAYLOAD_BYTES_MAX,
+  SLOT_PAYLOAD,
+  SLOT_SENDER,
+  SLOT_SIZE_FLAGS,
+  SLOT_WORDS,
+} from '../hv/messages.js'
 import * as e from '../synic/effects.js'
 import { NESTED_FILE } from '../synic/layout.js'
 import type { Machine } from '../synic/machine.js'
@@ -16,9 +23,9 @@ import { WordBuffer } from '../synic/word-buffer.js'
 /** Notifications `begin` up to `end` of consecutive ones in `words`; `starts` says where each begins. */
 export interface Run {
   readonly words: Int32Array
-  readonly starts: readonly number[]
+  readonly starts: Int32Array
   /** When the batch of each was: monotonic milliseconds. */
-  readonly timesMs: readonly number[]
+  readonly timesMs: Float64Array
   readonly begin: number
   readonly end: number
 }
@@ -28,9 +35,10 @@ export type Listener = () => void
 
 interface Chunk {
   firstN: number
+  count: number
   readonly buffer: WordBuffer
-  readonly starts: number[]
-  readonly timesMs: number[]
+  readonly starts: Int32Array
+  readonly timesMs: Float64Array
 }
 
 const encoder = new TextEncoder()
@@ -73,6 +81,9 @@ const KIND_BY_EFFECT: Readonly<Record<number, number>> = {
 /** The same as a table by number; -1: nobody is told. */
 const KIND_OF_EFFECT = Int8Array.from(e.EFFECT_WORDS, (_, effect) => KIND_BY_EFFECT[effect] ?? -1)
 
+/** Kinds of consequence that somebody is told, one bit each. */
+const TOLD = KIND_OF_EFFECT.reduce((bits, kind, effect) => (kind < 0 ? bits : bits | (1 << effect)), 0)
+
 /** How many notifications an op makes. */
 function countOf(effects: e.Effects, code: number, violations: number): number {
   const { words, length } = effects
@@ -91,6 +102,8 @@ export class NotificationLog {
   readonly #spare: Chunk[] = []
   #kept = false
   #toldN = 0
+  /** Where the notification that is being written begins. */
+  #at = 0
 
   readonly #chunkMax: number
 
@@ -104,17 +117,16 @@ export class NotificationLog {
     return this.#chunks[0]?.firstN ?? this.lastN + 1
   }
 
-  /** Those from `from` to `to`, oldest first, as far as they are kept. */
-  *runs(from: number, to: number): Generator<Run> {
+  /** The oldest of those from `from` to `to` that are kept, as many as lie together; undefined if none is. */
+  run(from: number, to: number): Run | undefined {
     // All chunks but the newest are full, so the first that matters is found by counting.
-    const skipped = Math.max(0, Math.floor((from - this.firstN) / this.#chunkMax))
-    for (let i = skipped; i < this.#chunks.length; i++) {
-      const { firstN, buffer, starts, timesMs } = this.#chunks[i]
-      if (firstN > to) return
-      const begin = Math.max(0, from - firstN)
-      const end = Math.min(starts.length, to - firstN + 1)
-      if (begin < end) yield { words: buffer.words, starts, timesMs, begin, end }
-    }
+    const i = Math.max(0, Math.floor((from - this.firstN) / this.#chunkMax))
+    const chunk = this.#chunks[i]
+    if (chunk === undefined || chunk.firstN > to) return undefined
+    const { firstN, count, buffer, starts, timesMs } = chunk
+    const begin = Math.max(0, from - firstN)
+    const end = Math.min(count, to - firstN + 1)
+    return begin < end ? { words: buffer.words, starts, timesMs, begin, end } : undefined
   }
 
   listen(listener: Listener): () => void {
@@ -134,26 +146,36 @@ export class NotificationLog {
     found: readonly Violation[] = [],
   ): void {
     const { effects } = m
+    const { kinds, fault } = effects
+    if ((kinds & TOLD) === 0 && fault === e.FAULT_NONE && found.length === 0 && LIFECYCLE_CODE[code] < 0)
+      return
     if (!this.#kept) {
       this.lastN += countOf(effects, code, found.length)
       return
     }
     const { words, length } = effects
-    if (effects.fault !== e.FAULT_NONE) {
-      this.#add(n.KIND_FAULT, m, vcpu, seq, nowMs, (out) => out.put(effects.fault))
+    if (fault !== e.FAULT_NONE) {
+      const out = this.#begin(n.KIND_FAULT, m, vcpu, seq, nowMs)
+      out.put(fault)
+      n.endNotification(out, this.#at)
     }
     const lifecycle = effects.ok ? LIFECYCLE_CODE[code] : -1
     if (lifecycle >= 0) {
-      const whose = code <= o.OP_VCPU_ONLINE ? vcpu : -1
-      this.#add(n.KIND_LIFECYCLE, m, whose, seq, nowMs, (out) => out.put(lifecycle))
+      const out = this.#begin(n.KIND_LIFECYCLE, m, code <= o.OP_VCPU_ONLINE ? vcpu : -1, seq, nowMs)
+      out.put(lifecycle)
+      n.endNotification(out, this.#at)
     }
     for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
       const kind = KIND_OF_EFFECT[words[at]]
-      if (kind >= 0) this.#add(kind, m, whoseEffect(words, at), seq, nowMs, (out) => putDetail(m, out, at))
+      if (kind < 0) continue
+      const out = this.#begin(kind, m, whoseEffect(words, at), seq, nowMs)
+      putDetail(m, out, at)
+      n.endNotification(out, this.#at)
     }
     for (const violation of found) {
-      const members = encoder.encode(violationMembers(violation))
-      this.#add(n.KIND_VIOLATION, m, violation.vcpu, seq, nowMs, (out) => out.putBytes(members))
+      const out = this.#begin(n.KIND_VIOLATION, m, violation.vcpu, seq, nowMs)
+      out.putBytes(encoder.encode(violationMembers(violation)))
+      n.endNotification(out, this.#at)
     }
   }
 
@@ -164,21 +186,15 @@ export class NotificationLog {
     for (const listener of this.#listeners) listener()
   }
 
-  #add(
-    kind: number,
-    m: Machine,
-    vcpu: number,
-    seq: number,
-    nowMs: number,
-    detail: (out: WordBuffer) => void,
-  ): void {
+  /** Begins the next notification, at `#at`: the words of its kind are put into what it returns. */
+  #begin(kind: number, m: Machine, vcpu: number, seq: number, nowMs: number): WordBuffer {
     const number = ++this.lastN
-    const { buffer, starts, timesMs } = this.#chunk(number)
-    const at = n.beginNotification(buffer, kind, number, seq, m.now, vcpu)
-    detail(buffer)
-    n.endNotification(buffer, at)
-    starts.push(at)
-    timesMs.push(nowMs)
+    const chunk = this.#chunk(number)
+    const at = n.beginNotification(chunk.buffer, kind, number, seq, m.now, vcpu)
+    chunk.starts[chunk.count] = at
+    chunk.timesMs[chunk.count++] = nowMs
+    this.#at = at
+    return chunk.buffer
   }
 
   /** Everybody has been told: what goes beyond the ring may be forgotten. */
@@ -199,18 +215,18 @@ export class NotificationLog {
   #chunk(number: number): Chunk {
     const chunks = this.#chunks
     const newest = chunks[chunks.length - 1]
-    if (newest !== undefined && newest.starts.length < this.#chunkMax) return newest
+    if (newest !== undefined && newest.count < this.#chunkMax) return newest
     this.#forget(number, this.capacity + TURN_NOTIFICATIONS_MAX)
     const chunk = this.#spare.pop() ?? {
       firstN: 0,
+      count: 0,
       buffer: new WordBuffer(newest?.buffer.words.length ?? FIRST_WORDS),
-      starts: [],
-      timesMs: [],
+      starts: new Int32Array(this.#chunkMax),
+      timesMs: new Float64Array(this.#chunkMax),
     }
     chunk.firstN = number
+    chunk.count = 0
     chunk.buffer.clear()
-    chunk.starts.length = 0
-    chunk.timesMs.length = 0
     chunks.push(chunk)
     return chunk
   }
@@ -262,14 +278,18 @@ function putDetail(m: Machine, out: WordBuffer, at: number): void {
 function putMessage(m: Machine, out: WordBuffer, vcpu: number, source: number, type: number): void {
   const v = m.rowOf(vcpu)
   const frame = deliveredFrame(m, (source & 0x1_0000) !== 0 ? v + NESTED_FILE : v)
-  const start = ((source >> 8) & 0xff) * SLOT_WORDS
-  const slot = m.memory.view(frame).subarray(start, start + SLOT_WORDS)
-  const sizeFlags = slot[SLOT_SIZE_FLAGS]
+  const memory = m.memory.chunk(frame)
+  const slot = m.memory.offset(frame) + ((source >> 8) & 0xff) * SLOT_WORDS
+  const sizeFlags = memory[slot + SLOT_SIZE_FLAGS]
   if ((sizeFlags & MESSAGE_PENDING) !== 0) out.words[out.length - n.NOTIFICATION_HEAD] |= n.MESSAGE_IS_PENDING
+  const bytes = Math.min(sizeFlags & 0xff, PAYLOAD_BYTES_MAX)
   out
     .put(source)
     .put(type)
-    .put(slot[SLOT_SENDER])
-    .put(slot[SLOT_SENDER + 1])
-  out.putBytes(new Uint8Array(slot.buffer, slot.byteOffset + HEADER_BYTES, Math.min(sizeFlags & 0xff, 240)))
+    .put(memory[slot + SLOT_SENDER])
+    .put(memory[slot + SLOT_SENDER + 1])
+    .put(bytes)
+  out.putWords(memory, slot + SLOT_PAYLOAD, slot + SLOT_PAYLOAD + ((bytes + 3) >> 2))
+  // Bytes that fill up the last word are 0, whatever the slot holds there.
+  if ((bytes & 3) !== 0) out.words[out.length - 1] &= 0xffff_ffff >>> (8 * (4 - (bytes & 3)))
 }

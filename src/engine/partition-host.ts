@@ -7,7 +7,7 @@ import type { Violation } from '../audit/rule.js'
 import { fromBigInt, highHalf, lowHalf } from '../hv/bits.js'
 import { EXPIRIES_PER_ADVANCE_MAX, MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
 import { isTooFar } from '../synic/clock.js'
-import { type Effects, HAS_DELIVERY, QUEUED } from '../synic/effects.js'
+import { EFFECT_WAKE, type Effects, HAS_DELIVERY, QUEUED } from '../synic/effects.js'
 import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
@@ -142,7 +142,8 @@ export class PartitionHost {
     const { effects } = this.partition
     const wordsMax = out.length + this.env.limits.replyBytesMax / 4
     return this.#applyAll(records, options.stopOnFault === true, () => {
-      putResult(out, effects)
+      // The log has made it already, unless it keeps nothing.
+      if (!this.journal.putLastResult(out)) putResult(out, effects)
       return out.length > wordsMax
     })
   }
@@ -263,9 +264,9 @@ export class PartitionHost {
     if (found.length > 0) this.#tell(effects, found)
     this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], effects)
     this.env.meter.countOp(code, effects)
-    if (code === o.OP_APIC_ACK || effects.length > 0) {
+    if (code === o.OP_APIC_ACK || effects.kinds !== 0) {
       this.#latency.follow(code, words[at + o.OP_VCPU], effects, nowMs)
-      this.sleepers.follow(effects)
+      if ((effects.kinds & (1 << EFFECT_WAKE)) !== 0) this.sleepers.follow(effects)
     }
     if (code === o.OP_MESSAGE_POST && (effects.has & HAS_DELIVERY) !== 0 && effects.delivery === QUEUED) {
       this.#latency.noteQueued(words[at + o.OP_VCPU], words[at + o.OP_ARGS], nowMs)

@@ -15,12 +15,12 @@ export function toNumber(lo: number, hi: number): number {
 
 /** The high half of a non-negative safe integer, signed. */
 export function highHalf(value: number): number {
-  return Math.floor(value / TWO_32) | 0
+  return (value / TWO_32) | 0
 }
 
-/** The low half of a non-negative safe integer, signed. */
+/** The low half of a safe integer, signed: what JavaScript's bit operators see of it (ToInt32). */
 export function lowHalf(value: number): number {
-  return (value % TWO_32) | 0
+  return value | 0
 }
 
 export function toBigInt(lo: number, hi: number): bigint {

@@ -3,7 +3,7 @@ import { BIN_PROTOCOL, FILTER_VCPUS_MAX, type Filter, NOTIFICATION_KINDS } from 
 import * as r from '../api/records.js'
 import { NAME_PATTERN } from '../api/wire.js'
 import type { Outlet } from './outbox.js'
-import type { Answered, Protocol, Requests, Run, StreamPartition } from './protocol.js'
+import type { Answered, Batch, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 import type { FrameBuffer } from './websocket-frames.js'
 
 const encoder = new TextEncoder()
@@ -32,14 +32,54 @@ export class BinScratch {
   }
 }
 
+const NOBODY: readonly number[] = []
+
+/** The batch at hand of one client, and its answer: one object, used again for the next. */
+class RecordBatch implements Batch, Answered {
+  id = 0
+  stops = false
+  words: Int32Array = new Int32Array(0)
+  from = 0
+  end = 0
+  count = 0
+  halted = NOBODY
+  bytes = 0
+
+  constructor(
+    private readonly results: r.RecordBuffer,
+    readonly nameOf: (number: number) => string | undefined,
+  ) {}
+
+  applyTo(partition: StreamPartition): Answered {
+    const { results } = this
+    results.clear()
+    results.put(r.RECORD_ANSWER).put(r.ANSWER_WORDS).put(this.id).put(0).put(0).put(0)
+    const { seq, applied, halted } = partition.applyRecords(this, this.stops, results)
+    const { length } = results
+    results.length = 3
+    results.putNumber(seq).put(applied)
+    results.length = length
+    if (halted.length === 0) return this
+    // An answer that waits needs words of its own.
+    const words = results.words.slice(0, length)
+    return { halted, bytes: 4 * length, write: (outlet) => outlet.record(words, 0, length) }
+  }
+
+  write(outlet: Outlet): void {
+    outlet.record(this.results.words, 0, this.results.length)
+  }
+}
+
 export class BinProtocol implements Protocol {
   readonly name = BIN_PROTOCOL
   /** Names that this client told, by number. */
   readonly #names: string[] = []
-  readonly #nameOf = (number: number) => this.#names[number]
+  private readonly batch: RecordBatch
 
   /** @param scratch may serve many clients: nothing in it outlives a call */
-  constructor(private readonly scratch: BinScratch) {}
+  constructor(private readonly scratch: BinScratch) {
+    this.batch = new RecordBatch(scratch.results, (number) => this.#names[number])
+  }
 
   read(data: Uint8Array, isBinary: boolean, requests: Requests): string | undefined {
     if (!isBinary) return 'this protocol has binary frames'
@@ -82,29 +122,15 @@ export class BinProtocol implements Protocol {
     const from = at + r.BATCH_WORDS
     const next = skip(words, from, end, count)
     if (next < 0) return `word ${at + 3} must be the number of ops that follow`
-    const id = words[at + 2] >>> 0
-    const stops = (words[at] & r.BATCH_STOPS_ON_FAULT) !== 0
-    const batch = { words, from, end: next, count, nameOf: this.#nameOf }
-    requests.apply(id, (partition) => this.#apply(partition, id, batch, stops))
+    const { batch } = this
+    batch.id = words[at + 2] >>> 0
+    batch.stops = (words[at] & r.BATCH_STOPS_ON_FAULT) !== 0
+    batch.words = words
+    batch.from = from
+    batch.end = next
+    batch.count = count
+    requests.apply(batch.id, batch)
     return next
-  }
-
-  #apply(
-    partition: StreamPartition,
-    id: number,
-    batch: Parameters<StreamPartition['applyRecords']>[0],
-    stopOnFault: boolean,
-  ): Answered {
-    const { results } = this.scratch
-    results.clear()
-    results.put(r.RECORD_ANSWER).put(r.ANSWER_WORDS).put(id).put(0).put(0).put(0)
-    const { seq, applied, halted } = partition.applyRecords(batch, stopOnFault, results)
-    const { length } = results
-    results.length = 3
-    results.putNumber(seq).put(applied)
-    // An answer that waits needs words of its own.
-    const words = halted.length > 0 ? results.words.slice(0, length) : results.words
-    return { halted, bytes: 4 * length, write: (outlet) => outlet.record(words, 0, length) }
   }
 
   #learnName(words: Int32Array, at: number): boolean {

@@ -8,6 +8,8 @@ export class NotificationFilter {
   readonly key: string
   /** Does it leave nothing out? */
   readonly isOpen: boolean
+  /** Does it leave out everything? */
+  readonly isClosed: boolean
   readonly #kinds: number
   readonly #vcpus: ReadonlySet<number> | null
 
@@ -17,6 +19,7 @@ export class NotificationFilter {
     this.#kinds = bits?.reduce((mask, bit) => mask | bit, 0) ?? ALL_KINDS
     this.#vcpus = vcpus === undefined ? null : new Set(vcpus)
     this.isOpen = this.#kinds === ALL_KINDS && this.#vcpus === null
+    this.isClosed = this.#kinds === 0
     const list = this.#vcpus === null ? '' : [...this.#vcpus].sort((a, b) => a - b).join()
     this.key = `${this.#kinds}/${this.#vcpus === null ? 'all' : list}`
   }

@@ -8,6 +8,9 @@ import { FrameBuffer } from './websocket-frames.js'
 export class PartitionHub {
   readonly #sessions = new Set<StreamSession>()
   readonly #frames = new FrameBuffer()
+  #isAwaited = false
+  /** Frames of this turn, by the number of their first notification and by who can have them. */
+  readonly #made = new Map<number, Map<string, Block>>()
 
   constructor(
     private readonly partition: StreamPartition,
@@ -27,23 +30,34 @@ export class PartitionHub {
   }
 
   /** There are notifications that nobody was told yet. */
-  readonly news = (): void => this.turn.distribute(this.#distribute)
+  readonly news = (): void => {
+    if (this.#isAwaited) return
+    this.#isAwaited = true
+    this.turn.distribute(this.#distribute)
+  }
 
   readonly #distribute = (): void => {
-    const made = new Map<string, Block>()
-    const blocks = (session: StreamSession, run: Run): Block => {
-      const first = numberOf(run.words, run.starts[run.begin])
-      const key = `${session.protocol.name} ${first} ${session.filter.key}`
-      let block = made.get(key)
-      if (block === undefined) {
-        const wanted = wantedOf(run, session.filter)
-        session.protocol.share(run, wanted, this.#frames)
-        block = { frames: this.#frames.take(), deliveries: deliveriesOf(run, wanted) }
-        made.set(key, block)
-      }
-      return block
-    }
-    for (const session of this.#sessions) session.catchUpShared(blocks)
+    this.#isAwaited = false
+    for (const session of this.#sessions) session.catchUpShared(this.#blockOf)
+    this.#made.clear()
     this.partition.settle()
+  }
+
+  readonly #blockOf = (session: StreamSession, run: Run): Block => {
+    const first = numberOf(run.words, run.starts[run.begin])
+    let made = this.#made.get(first)
+    if (made === undefined) {
+      made = new Map()
+      this.#made.set(first, made)
+    }
+    const key = session.likeness
+    let block = made.get(key)
+    if (block === undefined) {
+      const wanted = wantedOf(run, session.filter)
+      session.protocol.share(run, wanted, this.#frames)
+      block = { frames: this.#frames.take(), deliveries: deliveriesOf(run, wanted) }
+      made.set(key, block)
+    }
+    return block
   }
 }

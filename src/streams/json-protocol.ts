@@ -18,7 +18,7 @@ export class JsonProtocol implements Protocol {
     if ('subscribe' in frame) requests.subscribe(frame.id, frame.subscribe)
     else {
       const { id, ops, stop_on_fault = false } = frame
-      requests.apply(id, (partition) => apply(partition, id, ops, stop_on_fault))
+      requests.apply(id, { applyTo: (partition) => apply(partition, id, ops, stop_on_fault) })
     }
     return undefined
   }

@@ -64,9 +64,9 @@ export class Outbox implements Outlet {
 
   frames(bytes: Uint8Array): void {
     this.#gather()
-    this.#closeMessage()
-    this.#pieces.push(bytes)
-    this.#piecesBytes += bytes.length
+    const before = this.#closeMessage()
+    if (before !== null) this.#push(before)
+    this.#push(bytes)
     if (this.#piecesBytes > FLUSH_BYTES) this.flush()
   }
 
@@ -92,13 +92,18 @@ export class Outbox implements Outlet {
   readonly flush = (): void => {
     const buffers = this.#buffers
     if (buffers === null) return
-    this.#closeMessage()
+    const last = this.#closeMessage()
     this.#buffers = null
     this.#spare.give(buffers)
     const pieces = this.#pieces
-    this.#pieces = []
-    this.#piecesBytes = 0
-    if (!this.#open || pieces.length === 0) return
+    if (pieces.length > 0) {
+      this.#pieces = []
+      this.#piecesBytes = 0
+    }
+    if (!this.#open) return
+    // Mostly there is nothing but this turn's answers.
+    if (pieces.length === 0) return last === null ? undefined : this.pipe.write(last)
+    if (last !== null) pieces.push(last)
     if (pieces.length > 1) this.pipe.cork()
     for (const piece of pieces) this.pipe.write(piece)
     if (pieces.length > 1) this.pipe.uncork()
@@ -112,15 +117,18 @@ export class Outbox implements Outlet {
     return this.#buffers
   }
 
-  /** Ends the message that records are gathered for, and puts it behind the pieces so far. */
-  #closeMessage(): void {
-    if (this.#buffers === null) return
+  #push(piece: Uint8Array): void {
+    this.#pieces.push(piece)
+    this.#piecesBytes += piece.length
+  }
+
+  /** Ends the message that records are gathered for. Returns what belongs behind the pieces so far, or null. */
+  #closeMessage(): Uint8Array | null {
+    if (this.#buffers === null) return null
     const { frames, records } = this.#buffers
     if (records.length > 0) frames.binary(records.words, 0, records.length)
     records.clear()
-    if (frames.length === 0) return
-    this.#piecesBytes += frames.length
-    this.#pieces.push(frames.take())
+    return frames.length === 0 ? null : frames.take()
   }
 }
 

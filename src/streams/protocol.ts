@@ -23,9 +23,9 @@ export interface BatchOutcome {
 /** Consecutive notifications: `begin` up to `end` of those that begin in `words` where `starts` says. */
 export interface Run {
   readonly words: Int32Array
-  readonly starts: readonly number[]
+  readonly starts: Int32Array
   /** When each was: monotonic milliseconds. */
-  readonly timesMs: readonly number[]
+  readonly timesMs: Float64Array
   readonly begin: number
   readonly end: number
 }
@@ -36,8 +36,8 @@ export interface StreamPartition {
   /** Number of the newest notification, and of the oldest still kept. */
   readonly lastN: number
   readonly firstN: number
-  /** Notifications `from` to `to`, as far as they are kept. */
-  runs(from: number, to: number): Iterable<Run>
+  /** The oldest of notifications `from` to `to` that are kept, as many as lie together. */
+  run(from: number, to: number): Run | undefined
   /** Everybody has been told what is new. */
   settle(): void
   /** Results as JSON texts. Throws what `describe` can tell. */
@@ -62,9 +62,15 @@ export interface Answered {
   write(outlet: Outlet): void
 }
 
+/** A batch that a client's frame asks for. */
+export interface Batch {
+  /** What is returned holds until the next batch, unless it is one that waits. */
+  applyTo(partition: StreamPartition): Answered
+}
+
 /** What the client's frames ask for. */
 export interface Requests {
-  apply(id: number, run: (partition: StreamPartition) => Answered): void
+  apply(id: number, batch: Batch): void
   subscribe(id: number, filter: Filter): void
 }
 

@@ -3,7 +3,7 @@ import { CLOSE_BAD_FRAME, CLOSE_TOO_SLOW, type Filter } from '../api/frames.js'
 import { deliverySource, numberOf } from '../api/notification.js'
 import { NotificationFilter } from './filter.js'
 import type { Outlet } from './outbox.js'
-import type { Answered, Protocol, Requests, Run, StreamPartition } from './protocol.js'
+import type { Answered, Batch, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 
 export interface SessionLimits {
   /** Beyond this many unsent bytes notifications are left out, and told as a gap. */
@@ -46,7 +46,9 @@ export type Observe = (deliveries: readonly Deliveries[]) => void
 export class StreamSession implements Requests {
   /** Notifications left out because the reader was slow. */
   dropped = 0
-  filter: NotificationFilter
+  #filter: NotificationFilter
+  /** Sessions with the same one get the same frames. */
+  likeness = ''
   /** Number of the last notification told, or left out. */
   #cursor: number
   /** Since when there is more than the reader has read; null while it keeps up. */
@@ -70,8 +72,18 @@ export class StreamSession implements Requests {
     private readonly now: () => number,
     private readonly observe: Observe = () => {},
   ) {
-    this.filter = new NotificationFilter(filter)
+    this.#filter = this.#become(filter)
     this.#cursor = partition.lastN
+  }
+
+  get filter(): NotificationFilter {
+    return this.#filter
+  }
+
+  #become(filter: Filter): NotificationFilter {
+    const made = new NotificationFilter(filter)
+    this.likeness = `${this.protocol.name} ${made.key}`
+    return made
   }
 
   /** Says hello, and what was missed since `since` if that is asked. */
@@ -90,10 +102,10 @@ export class StreamSession implements Requests {
   }
 
   /** A batch: what it makes known comes first, then its answer. */
-  apply(id: number, run: (partition: StreamPartition) => Answered): void {
+  apply(id: number, batch: Batch): void {
     let answered: Answered
     try {
-      answered = run(this.partition)
+      answered = batch.applyTo(this.partition)
     } catch (error) {
       const problem = this.partition.describe(error)
       if (problem === undefined) throw error
@@ -125,17 +137,19 @@ export class StreamSession implements Requests {
     this.catchUp()
     // What the old filter was left out of is told before the new one begins.
     this.#endGap()
-    this.filter = new NotificationFilter(filter)
+    this.#filter = this.#become(filter)
     this.protocol.subscribed(this.outlet, id, this.partition.lastN)
   }
 
   /** Tells what is new. */
   catchUp(): void {
-    this.#tell((run) => {
-      const wanted = wantedOf(run, this.filter)
-      for (const i of wanted) this.protocol.notification(this.outlet, run.words, run.starts[i])
-      this.observe(deliveriesOf(run, wanted))
-    })
+    this.#tell(this.#write)
+  }
+
+  readonly #write = (run: Run): void => {
+    const wanted = wantedOf(run, this.filter)
+    for (const i of wanted) this.protocol.notification(this.outlet, run.words, run.starts[i])
+    this.observe(deliveriesOf(run, wanted))
   }
 
   /** Tells what is new in frames that it shares with clients like it. */
@@ -191,10 +205,17 @@ export class StreamSession implements Requests {
     if (this.outlet.buffered() > this.limits.budgetBytes) {
       this.#behindSinceMs ??= this.now()
       if (this.#gapFrom === 0) this.#gapFrom = from
+    } else if (this.filter.isClosed && this.#gapFrom === 0 && from >= firstN) {
+      // Nothing to tell, as for those who only post.
+      this.#cursor = lastN
+      this.#behindSinceMs = null
+      return
     }
     // What waits for a reader, or comes in a single turn, can be more than the ring holds.
     if (from < firstN && this.#gapFrom === 0) this.protocol.gap(this.outlet, from, firstN - 1)
-    for (const run of this.partition.runs(from, lastN)) {
+    for (;;) {
+      const run = this.#cursor < lastN ? this.partition.run(this.#cursor + 1, lastN) : undefined
+      if (run === undefined) break
       if (this.#gapFrom !== 0) this.dropped += wantedOf(run, this.filter).length
       else if (this.outlet.buffered() > this.limits.budgetBytes) {
         this.#behindSinceMs ??= this.now()

@@ -16,13 +16,14 @@ export class Turn {
     this.#outboxes = new Queue(soon)
   }
 
-  /** Calls `distribute` at the end of the turn. */
+  /** Calls `distribute` at the end of the turn; to be asked once a turn. */
   distribute(distribute: () => void): void {
     this.#hubs.add(distribute)
   }
 
   /**
-   * Calls `write` once the socket at hand has been read: who waits for an answer does not wait for others.
+   * Calls `write` once the socket at hand has been read: who waits for an answer does not wait for others. To
+   * be asked once for each.
    */
   write(write: () => void): void {
     this.#outboxes.add(write)
@@ -31,20 +32,32 @@ export class Turn {
 
 type Schedule = (run: () => void) => void
 
-/** Functions that are called together, each once. */
+const DONE = (): void => {}
+
+/** Functions that are called together. Its two lists are used in turn, so that a busy loop makes no new ones. */
 class Queue {
-  #waiting = new Set<() => void>()
+  #waiting: (() => void)[] = []
+  #count = 0
+  #other: (() => void)[] = []
 
   constructor(private readonly schedule: Schedule) {}
 
   add(call: () => void): void {
-    if (this.#waiting.size === 0) this.schedule(this.#run)
-    this.#waiting.add(call)
+    if (this.#count === 0) this.schedule(this.#run)
+    this.#waiting[this.#count++] = call
   }
 
   readonly #run = (): void => {
     const calls = this.#waiting
-    this.#waiting = new Set()
-    for (const call of calls) call()
+    const count = this.#count
+    this.#waiting = this.#other
+    this.#other = calls
+    this.#count = 0
+    for (let i = 0; i < count; i++) {
+      const call = calls[i]
+      // A list that is used again must not keep who has gone.
+      calls[i] = DONE
+      call()
+    }
   }
 }

@@ -1,8 +1,9 @@
 /** A growing run of 32-bit words: what op records, results and notifications are written into. */
+import { highHalf, lowHalf } from '../hv/bits.js'
 
 /** Words that always fit behind a `reserve`, so that short records need one check. */
 const SLACK = 16
-const TWO_32 = 0x1_0000_0000
+const SOME_WORDS = 128
 
 export class WordBuffer {
   words: Int32Array
@@ -30,8 +31,8 @@ export class WordBuffer {
 
   /** A non-negative safe integer as two words. */
   putNumber(value: number): this {
-    this.words[this.length] = (value % TWO_32) | 0
-    this.words[this.length + 1] = Math.floor(value / TWO_32) | 0
+    this.words[this.length] = lowHalf(value)
+    this.words[this.length + 1] = highHalf(value)
     this.length += 2
     return this
   }
@@ -51,10 +52,11 @@ export class WordBuffer {
   putWords(source: Int32Array, from: number, to: number): this {
     const count = to - from
     this.reserve(count)
-    // A call costs more than a few words do.
-    if (count > 32) this.words.set(source.subarray(from, to), this.length)
-    else for (let i = 0; i < count; i++) this.words[this.length + i] = source[from + i]
-    this.length += count
+    const { words, length } = this
+    // A view and a call cost more than some words do.
+    if (count > SOME_WORDS) words.set(source.subarray(from, to), length)
+    else for (let i = 0; i < count; i++) words[length + i] = source[from + i]
+    this.length = length + count
     return this
   }
 

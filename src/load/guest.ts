@@ -1,9 +1,9 @@
-/** A guest on one vCPU: sets up its SynIC, takes interrupts, reads and completes messages, ends them. */
+/** A guest on one vCPU: sets up its SynIC, takes interrupts, reads and completes messages. */
 import type { Op, Result, StreamEvent, SynicdStream } from '../client/index.js'
 import { flagByte } from '../hv/event-flags.js'
 import { GPA_PAGE_BYTES } from '../hv/limits.js'
 import { HEADER_BYTES, SLOT_WORDS } from '../hv/messages.js'
-import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_VMBUS } from '../hv/registers.js'
+import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_AUTO_EOI, SINT_VMBUS } from '../hv/registers.js'
 import { connect, type Run, rejected, type Target } from './connect.js'
 import { PAYLOAD_BYTES, seqOf } from './payload.js'
 import { LoadError } from './plan.js'
@@ -50,7 +50,7 @@ export class Guest {
     const ops: Op[] = [
       write('SIMP', this.#messagePage | PAGE_ENABLE),
       write('SIEFP', this.#flagPage | PAGE_ENABLE),
-      write(`SINT${SINT_VMBUS}`, VECTOR),
+      write(`SINT${SINT_VMBUS}`, SINT_AUTO_EOI | VECTOR),
       write('SCONTROL', SCONTROL_ENABLE),
     ]
     if (this.#run.plan.profile === 'kvm') ops.unshift({ op: 'cap.enable', vcpu, cap: 'synic2', by: 'host' })
@@ -114,7 +114,10 @@ export class Guest {
     return vector >= 0 || this.#newestSeq >= seq + ops.length
   }
 
-  /** An interrupt and its message each, one more than there can be: to find that nothing is left. */
+  /**
+   * An interrupt and its message each, one more than there can be: to find that nothing is left. With auto-EOI,
+   * for an EOI of an interrupt that was not there would be a guest's mistake.
+   */
   #opsOfTurn(): Op[] {
     const vcpu = this.#vcpu
     const sint = SINT_VMBUS
@@ -127,7 +130,6 @@ export class Guest {
         { op: 'apic.ack', vcpu },
         { op: 'mem.read', gpa: slot, len: HEADER_BYTES + PAYLOAD_BYTES },
         { op: 'message.complete', vcpu, sint },
-        { op: 'apic.eoi', vcpu },
       )
     }
     return ops

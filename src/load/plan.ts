@@ -32,8 +32,8 @@ export interface LoadPlan {
 export class LoadError extends Error {}
 
 /**
- * Of the time, but no more than that: what it takes until code is compiled and buffers have grown says nothing
- * about the rest.
+ * Of the time, but no more than that: what it takes until code is compiled and buffers have grown says
+ * nothing about the rest.
  */
 const WARMUP_SHARE = 0.1
 const WARMUP_MAX_MS = 10_000

@@ -94,11 +94,15 @@ function registerCounters(registry: Registry, meter: Meter): void {
   })
 }
 
+const STAGES_HELP =
+  'Deliveries by stage: slot = posted to in the slot, socket = in the slot to written to a stream, ' +
+  'ack = interrupt raised to taken, eom = in the slot to slot freed'
+
 /** Delivery latencies come from the engine's meter. */
 function registerLatency(registry: Registry, meter: Meter): void {
   const description = {
     name: 'synicd_delivery_latency_seconds',
-    help: 'Time from post to slot, slot to socket, interrupt to its taking, slot filled to slot freed',
+    help: STAGES_HELP,
     labelNames: ['stage', 'kind'],
     buckets: LATENCY_BUCKETS,
   }

@@ -179,6 +179,9 @@ describe('synicd load', () => {
   it('leaves its partitions if told to', async () => {
     const { out } = await synicd([url, ...SMALL, '--duration', '200ms', '--keep'])
     const [{ id, labels }, ...others] = await partitions()
+    // Its guests do nothing that a guest must not do.
+    const { body } = await new SynicdClient(url).call.listViolations({ params: { pid: id } })
+    expect(body.items).toEqual([])
     expect([labels, others]).toEqual([{ by: 'synicd-load' }, []])
     expect(out).toContain(`left on the server: ${id}\n`)
     await new SynicdClient(url).partition(id).delete()

@@ -115,8 +115,8 @@ export class Guest {
   }
 
   /**
-   * An interrupt and its message each, one more than there can be: to find that nothing is left. With auto-EOI,
-   * for an EOI of an interrupt that was not there would be a guest's mistake.
+   * An interrupt and its message each, one more than there can be: to find that nothing is left. The SINT is
+   * auto-EOI, for an EOI without an interrupt would be a guest's mistake.
    */
   #opsOfTurn(): Op[] {
     const vcpu = this.#vcpu

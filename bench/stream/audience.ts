@@ -54,7 +54,7 @@ export class Audience implements Reader {
     size: number,
   ): Promise<Audience> {
     const { protocol, notificationBytes } = told
-    const isSubject = server.kind === 'synicd'
+    const isSubject = server.kind !== 'plain'
     const listen = isSubject ? MESSAGES_ONLY : '/listen'
     const post = isSubject ? ANSWERS_ONLY : `/tell?bytes=${notificationBytes}&times=${messages}`
     const listeners: Peer[] = []

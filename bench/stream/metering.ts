@@ -1,10 +1,13 @@
-// What counting ops and following deliveries costs: message cycles through a host with and without its meter.
+// What counting ops and following deliveries costs: message cycles through a host with and without its meter,
+// and through a server to a subscriber.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { buildIfOld } from '../../scripts/build-if-old.js'
 import type { Row } from '../measure.js'
-import { inTurn, type Pairs, pairRows, perSecond, ratioAtLeast } from './rows.js'
+import { Audience, type Deliveries } from './audience.js'
+import { BIN_PROTOCOL, batchOf, messageCycles } from './frames.js'
+import { inTurn, type Pairs, pairRows, perCpuSecond, perSecond, ratioAtLeast } from './rows.js'
+import { withServers } from './server.js'
 
 /** Two processes can differ though they do the same: so there are several of each. */
 const PROCESSES = 3
@@ -34,8 +37,37 @@ class Host {
   }
 }
 
+/** Messages of a batch, batches under way, and how long a round takes. */
+const MESSAGES = 64
+const WINDOW = 8
+const ROUND_MS = 500
+
+/** The whole way: batches in, deliveries out to a subscriber, each with its four stages. */
+function throughServers(): Promise<Row[]> {
+  return withServers(async (...servers) => {
+    const batch = await batchOf(servers[0], BIN_PROTOCOL, messageCycles(MESSAGES))
+    const [metered, silent] = await Promise.all(
+      servers.map((server) => Audience.connect(server, batch, batch, MESSAGES, 1)),
+    )
+    const pairs = await inTurn(
+      3 * ROUNDS,
+      () => metered.flood(ROUND_MS, WINDOW),
+      () => silent.flood(ROUND_MS, WINDOW),
+    )
+    metered.end()
+    silent.end()
+    const rate = (of: Deliveries) => of.perCpuSecond / 1e3
+    const labels = { subject: 'metered', baseline: 'without metrics', unit: perCpuSecond }
+    return pairRows(pairs, rate, { ...labels, what: 'message cycles to a subscriber' }, ratioAtLeast(0.97))
+  }, 'unmetered')
+}
+
 export async function meteringRows(): Promise<Row[]> {
-  buildIfOld()
+  return [...(await throughServers()), ...(await inHosts())]
+}
+
+/** The hosts alone: neither frames nor sockets. */
+async function inHosts(): Promise<Row[]> {
   const all: Pairs<number> = { subject: [], baseline: [] }
   for (let i = 0; i < PROCESSES; i++) {
     const metered = await new Host('metered').ready()
@@ -50,6 +82,11 @@ export async function meteringRows(): Promise<Row[]> {
     metered.stop()
     silent.stop()
   }
-  const labels = { what: 'message cycles', unit: perSecond, subject: 'metered', baseline: 'without metrics' }
-  return pairRows(all, (each) => each, labels, ratioAtLeast(0.97))
+  const labels = {
+    what: 'message cycles of the engine alone',
+    unit: perSecond,
+    subject: 'metered',
+    baseline: 'without metrics',
+  }
+  return pairRows(all, (each) => each, labels)
 }

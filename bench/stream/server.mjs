@@ -1,4 +1,5 @@
-// One server in a process of its own, in plain JavaScript: `synicd` as it is built, or bare `ws`.
+// One server in a process of its own, in plain JavaScript: `synicd` as it is built, the same `unmetered`, or
+// bare `ws`.
 import { WebSocketServer } from 'ws'
 
 const HOST = '127.0.0.1'
@@ -27,6 +28,19 @@ async function synicd() {
   await app.listen({ host: HOST, port: 0 })
   return app.server.address().port
 }
+
+/** Nothing is counted, and no delivery followed. */
+async function unmetered() {
+  const [{ LatencyTracker }, { Meter }] = await Promise.all([
+    import('../../dist/src/engine/latency.js'),
+    import('../../dist/src/engine/meter.js'),
+  ])
+  for (const method of ['follow', 'noteQueued']) LatencyTracker.prototype[method] = () => {}
+  for (const method of ['countOp', 'observe', 'observeSocket']) Meter.prototype[method] = () => {}
+  return synicd()
+}
+
+const starts = { synicd, unmetered, plain }
 
 /**
  * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=` asks for with each of
@@ -70,4 +84,4 @@ const questions = {
 
 process.on('message', (question) => process.send(questions[question]()))
 process.on('disconnect', () => process.exit(0))
-process.send(await (process.argv[2] === 'synicd' ? synicd() : plain()))
+process.send(await starts[process.argv[2]]())

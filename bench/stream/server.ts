@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { buildIfOld } from '../../scripts/build-if-old.js'
 
-export type ServerKind = 'synicd' | 'plain'
+export type ServerKind = 'synicd' | 'unmetered' | 'plain'
 
 export class Server {
   port = 0
@@ -49,9 +49,12 @@ export class Server {
  * Runs `measure` with both servers. What is measured is what ships: another compiler's output can be half as
  * fast.
  */
-export async function withServers<T>(measure: (subject: Server, baseline: Server) => Promise<T>): Promise<T> {
+export async function withServers<T>(
+  measure: (subject: Server, baseline: Server) => Promise<T>,
+  baseline: ServerKind = 'plain',
+): Promise<T> {
   buildIfOld()
-  const servers = [await Server.start('synicd'), await Server.start('plain')]
+  const servers = [await Server.start('synicd'), await Server.start(baseline)]
   try {
     return await measure(servers[0], servers[1])
   } finally {

@@ -1,9 +1,8 @@
 // The command line around the commands: help, version, one line for a mistake, exit status.
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { Command, CommanderError } from 'commander'
 import { ReplayInputError } from '../replay/input-error.js'
+import { installedVersion } from '../replay/installed.js'
 import type { ProgressStream } from './progress.js'
 
 /** Where a command reads and writes, and how it ends; tests hand in their own. */
@@ -30,7 +29,7 @@ export async function runProgram(
 ): Promise<void> {
   const program = new Command('synicd')
     .description("simulates Hyper-V partitions and their vCPUs' SynICs")
-    .version(version(), '-V, --version', 'print the version')
+    .version(installedVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     .addHelpText(
       'after',
@@ -63,13 +62,4 @@ function statusOf(error: unknown, { stderr }: Terminal): number {
     `synicd: unexpected: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
   )
   return STATUS_BUG
-}
-
-/** package.json lies above both the sources and dist. */
-function version(): string {
-  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
-    const path = join(folder, 'package.json')
-    if (existsSync(path)) return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version
-    if (dirname(folder) === folder) return 'unknown'
-  }
 }

@@ -1,9 +1,9 @@
 // An audit's report in SARIF 2.1.0 (OASIS), for code hosts and editors that list findings.
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, isAbsolute, join, sep } from 'node:path'
+import { isAbsolute, join, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { AuditFinding, AuditReport } from './audit-report.js'
+import { installedFolder, installedVersion } from './installed.js'
 
 const SCHEMA = 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json'
 
@@ -94,8 +94,6 @@ function uriOf(path: string): string {
 
 /** This program's version, and its page on the rules: as installed, for SARIF wants an absolute address. */
 function installed(): { version: string; helpUri: string } {
-  let folder = import.meta.dirname
-  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder)
-  const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string }
-  return { version, helpUri: pathToFileURL(join(folder, 'docs/invariants.md')).href }
+  const helpUri = pathToFileURL(join(installedFolder(), 'docs/invariants.md')).href
+  return { version: installedVersion(), helpUri }
 }

@@ -34,7 +34,7 @@ type Schedule = (run: () => void) => void
 
 const DONE = (): void => {}
 
-/** Functions that are called together. Its two lists are used in turn, so that a busy loop makes no new ones. */
+/** Functions that are called together. Two lists are used in turn, so that a busy loop makes no new ones. */
 class Queue {
   #waiting: (() => void)[] = []
   #count = 0

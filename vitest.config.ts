@@ -7,7 +7,7 @@ const byFolder = fileURLToPath(new URL('scripts/coverage-by-folder.cjs', import.
 /** No test asserts a time. These only end what hangs, so that they may be long for the slowest machine. */
 const HANGS_MS = 120_000
 /** Tests of layers that are pure: no state of a module can carry over, so that each is loaded once for all. */
-const PURE = ['test/{hv,synic,conformance,audit,drivers}/**/*.test.ts']
+const PURE = ['test/{synic,conformance,audit,drivers}/**/*.test.ts']
 
 export default defineConfig({
   test: {

@@ -21,7 +21,7 @@ const FOLLOWED =
 
 /** What is under way on one vCPU. A time of 0 says that nothing is. */
 class Underway {
-  /** When each vector was requested, and by what. As in IRR, what merges with a request starts nothing anew. */
+  /** When each vector was requested, and by what. As in IRR, a request that merges starts nothing anew. */
   readonly raisedMs = new Float64Array(VECTORS)
   readonly raisedBy = new Uint8Array(VECTORS)
   /** When each slot was filled, and by what. */

@@ -122,7 +122,7 @@ export class Outbox implements Outlet {
     this.#piecesBytes += piece.length
   }
 
-  /** Ends the message that records are gathered for; returns what belongs behind the pieces so far, or null. */
+  /** Ends the message that records are gathered for; returns what belongs behind the pieces, or null. */
   #closeMessage(): Uint8Array | null {
     if (this.#buffers === null) return null
     const { frames, records } = this.#buffers

@@ -57,19 +57,25 @@ export class GsiBook {
   /** Takes in the op at hand, once. */
   read(): void {
     const { op, m } = this.desk
-    if (op.seq === this.#seq) return
-    this.#seq = op.seq
+    const { code, seq } = op
+    const { effects } = m
+    if (code === OP_GSI_ASSERT) {
+      this.ackedCount = 0
+      // An edge stands alone, and twice is like once.
+      if ((effects.kinds & (1 << EFFECT_IRQ)) !== 0) this.#asserted(op.words[op.at + OP_ARGS], seq)
+      return
+    }
+    if (seq === this.#seq) return
+    this.#seq = seq
     this.ackedCount = 0
-    if (!m.effects.ok) return
-    switch (op.code) {
-      case OP_GSI_ASSERT:
-        return this.#asserted(op.words[op.at + OP_ARGS])
+    if (!effects.ok) return
+    switch (code) {
       case OP_GSI_ROUTE:
-        this.routedSeq = op.seq
+        this.routedSeq = seq
         return
       case OP_IRQFD_BIND:
         this.wasNeverBound = false
-        this.#bound.set(op.words[op.at + OP_ARGS], op.seq)
+        this.#bound.set(op.words[op.at + OP_ARGS], seq)
         return
       case OP_PARTITION_RESET:
       case OP_VCPU_RESET:
@@ -100,21 +106,19 @@ export class GsiBook {
     return this.#bound.get(gsi) ?? 0
   }
 
-  #asserted(gsi: number): void {
+  #asserted(gsi: number, seq: number): void {
     const { op, m } = this.desk
-    const { words, length } = m.effects
-    for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) {
-      if (words[at] !== EFFECT_IRQ) continue
-      if (gsi >= this.#seqs.length) this.#growTo(gsi)
-      const to = gsi * COLUMNS
-      this.#seqs[gsi] = op.seq
-      // vCPUs stay: where its file lies can be looked up when somebody asks.
-      this.#words[to] = words[at + 1]
-      this.#words[to + 1] = words[at + 2]
-      this.#words[to + 2] = words[at + 3]
-      this.#words[to + 3] = op.actor
-      return
-    }
+    const { words } = m.effects
+    let at = 0
+    while (words[at] !== EFFECT_IRQ) at += EFFECT_WORDS[words[at]]
+    if (gsi >= this.#seqs.length) this.#growTo(gsi)
+    const to = gsi * COLUMNS
+    this.#seqs[gsi] = seq
+    // vCPUs stay: where its file lies can be looked up when somebody asks.
+    this.#words[to] = words[at + 1]
+    this.#words[to + 1] = words[at + 2]
+    this.#words[to + 2] = words[at + 3]
+    this.#words[to + 3] = op.actor
   }
 
   #acknowledged(): void {

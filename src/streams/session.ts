@@ -212,7 +212,11 @@ export class StreamSession implements Requests {
       return
     }
     // What waits for a reader, or comes in a single turn, can be more than the ring holds.
-    if (from < firstN && this.#gapFrom === 0) this.protocol.gap(this.outlet, from, firstN - 1)
+    if (from < firstN && this.#gapFrom === 0) {
+      this.protocol.gap(this.outlet, from, firstN - 1)
+      // Told once, even if nothing of it is kept and nothing has come since.
+      this.#cursor = firstN - 1
+    }
     for (;;) {
       const run = this.#cursor < lastN ? this.partition.run(this.#cursor + 1, lastN) : undefined
       if (run === undefined) break

@@ -35,6 +35,7 @@ class FakePartition implements StreamPartition {
 
   run(from: number, to: number) {
     const begin = Math.max(from, this.firstN) - 1
+    if (begin >= to) return undefined
     const starts = Int32Array.from(this.#starts)
     const { words } = this.#records
     const timesMs = Float64Array.from(starts, () => 1)
@@ -105,6 +106,19 @@ describe('a session', () => {
     partition.firstN = 4
     s.begin(1)
     expect(numbers(frames().slice(1))).toEqual([{ from: 2, to: 3 }, 4, 5])
+  })
+
+  it('tells a gap once, also where nothing is left and nothing new comes', () => {
+    const { session: s, frames, partition } = session()
+    for (let i = 0; i < 5; i++) partition.happens()
+    partition.firstN = 6
+    s.begin(1)
+    s.tick()
+    s.catchUp()
+    expect(numbers(frames().slice(1))).toEqual([{ from: 2, to: 5 }])
+    partition.happens()
+    s.catchUp()
+    expect(numbers(frames())).toEqual([6])
   })
 
   it.each([[5], [9]])('tells nothing twice to who comes back with %i of 5', (since) => {

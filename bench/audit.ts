@@ -1,7 +1,13 @@
-// What watching costs the core: the same cycles with and without the auditor that `observe` runs, in turn.
+// What watching costs: the same cycles with and without the auditor that `observe` runs, in turn; of the bare
+// core, and in batches through the engine, as every op of a client comes.
+import { encodeOp } from '../src/api/op-encode.js'
+import type { AuditMode } from '../src/api/violation.js'
 import { Auditor } from '../src/audit/auditor.js'
+import { Service } from '../src/engine/service.js'
+import { OpWriter } from '../src/synic/op.js'
 import type { ProfileName } from '../src/synic/profile.js'
-import { Cycles, hex, prepared } from './core.js'
+import { WordBuffer } from '../src/synic/word-buffer.js'
+import { Cycles, enlighten, hex, prepared, VCPUS } from './core.js'
 import { median, nsEach, type Row, summary } from './measure.js'
 
 const ITERATIONS = 200_000
@@ -35,21 +41,18 @@ const CYCLES: readonly [what: string, cycle: Cycle][] = [
   ],
 ]
 
-function compare(profile: ProfileName, what: string, cycle: Cycle): Row[] {
-  const plain = new Cycles(prepared(profile).partition, cycle)
-  const { partition } = prepared(profile)
-  const watched = new Cycles(partition, cycle)
-  const auditor = new Auditor(partition)
-  const audited = (count: number) => watched.runAudited(count, auditor)
-  const bare = (count: number) => plain.run(count)
-  for (const run of [bare, audited, bare, audited]) run(ITERATIONS)
-  const pairs = Array.from({ length: ROUNDS }, () => [nsEach(ITERATIONS, bare), nsEach(ITERATIONS, audited)])
+/** Both in turn, a round each. */
+function pairsOf(bare: (count: number) => void, audited: (count: number) => void, count: number) {
+  for (const run of [bare, audited, bare, audited]) run(count)
+  return Array.from({ length: ROUNDS }, () => [nsEach(count, bare), nsEach(count, audited)] as const)
+}
+
+function rowsOf(what: string, pairs: readonly (readonly [number, number])[]): Row[] {
   const ratio = median(pairs.map(([without, withAudit]) => withAudit / without))
-  const baseline = `${what}, audit off`
   return [
-    { what: `${profile}: ${baseline}`, unit: 'ns', ...summary(pairs.map(([without]) => without)) },
+    { what: `${what}, audit off`, unit: 'ns', ...summary(pairs.map(([without]) => without)) },
     {
-      what: `${profile}: ${what}, observed`,
+      what: `${what}, observed`,
       unit: 'ns',
       ...summary(pairs.map(([, withAudit]) => withAudit)),
       ratio,
@@ -60,6 +63,48 @@ function compare(profile: ProfileName, what: string, cycle: Cycle): Row[] {
   ]
 }
 
+function compare(profile: ProfileName, what: string, cycle: Cycle): Row[] {
+  const plain = new Cycles(prepared(profile).partition, cycle)
+  const { partition } = prepared(profile)
+  const watched = new Cycles(partition, cycle)
+  const auditor = new Auditor(partition)
+  const audited = (count: number) => watched.runAudited(count, auditor)
+  return rowsOf(
+    `${profile}: ${what}`,
+    pairsOf((count) => plain.run(count), audited, ITERATIONS),
+  )
+}
+
+/** A batch of records with one cycle on each vCPU, for a partition of its own. */
+function engine(profile: ProfileName, audit: AuditMode, cycle: Cycle): (count: number) => void {
+  const host = new Service().create({ id: audit, profile, vcpus: VCPUS, audit })
+  host.applyBatch(enlighten())
+  const writer = new OpWriter()
+  let ops = 0
+  for (let vcpu = 0; vcpu < VCPUS; vcpu++) {
+    for (const op of cycle(vcpu)) {
+      encodeOp(op, writer, host.partition.names, 0)
+      ops++
+    }
+  }
+  const nameOf = (name: number) => host.partition.names.text(name)
+  const batch = { words: writer.words, from: 0, end: writer.length, count: ops, nameOf }
+  const out = new WordBuffer(16 * 1024)
+  return (count) => {
+    for (let done = 0; done < count; done += VCPUS) {
+      out.clear()
+      host.applyRecords(batch, {}, out)
+    }
+  }
+}
+
+function compareInEngine(profile: ProfileName, what: string, cycle: Cycle): Row[] {
+  const [bare, audited] = (['off', 'observe'] as const).map((audit) => engine(profile, audit, cycle))
+  return rowsOf(`${profile}, in batches through the engine: ${what}`, pairsOf(bare, audited, ITERATIONS / 4))
+}
+
 export function auditRows(): Row[] {
-  return CYCLES.flatMap(([what, cycle]) => compare('kvm-synic2', what, cycle))
+  return [compare, compareInEngine].flatMap((each) =>
+    CYCLES.flatMap(([what, cycle]) => each('kvm-synic2', what, cycle)),
+  )
 }

@@ -7,7 +7,7 @@ import type { ProfileName } from '../src/synic/profile.js'
 import { machine } from '../test/support/machine.js'
 import { type Row, rounds, summary } from './measure.js'
 
-const VCPUS = 64
+export const VCPUS = 64
 const ITERATIONS = 400_000
 
 type WireOp = { op: string } & Record<string, unknown>
@@ -63,15 +63,24 @@ function slabStore(count: number): void {
   }
 }
 
+/** Each vCPU with a message page, SINT2 open and a GSI of its own. */
+export function enlighten(): WireOp[] {
+  const vcpus = Array.from({ length: VCPUS }, (_, vcpu) => vcpu)
+  const write = (vcpu: number, msr: string, value: number) => ({ op: 'msr.write', vcpu, msr, value })
+  const registers = vcpus.flatMap((vcpu) => [
+    write(vcpu, 'SIMP', 0x100001 + vcpu * 0x2000),
+    write(vcpu, 'SINT2', 0xf3),
+    write(vcpu, 'SCONTROL', 1),
+  ])
+  return [
+    ...registers,
+    { op: 'gsi.route', entries: vcpus.map((vcpu) => ({ gsi: 100 + vcpu, vcpu, sint: 2 })) },
+  ]
+}
+
 export function prepared(profile: ProfileName) {
   const test = machine({ profile, vcpus: VCPUS })
-  for (let vcpu = 0; vcpu < VCPUS; vcpu++) {
-    test.write('SIMP', 0x100001 + vcpu * 0x2000, vcpu)
-    test.write('SINT2', 0xf3, vcpu)
-    test.write('SCONTROL', 1, vcpu)
-  }
-  const entries = Array.from({ length: VCPUS }, (_, vcpu) => ({ gsi: 100 + vcpu, vcpu, sint: 2 }))
-  test.do({ op: 'gsi.route', entries })
+  for (const op of enlighten()) test.do(op)
   return test
 }
 

@@ -12,7 +12,7 @@ const stream = new SynicdClient(url).stream(pid, {
   kinds: ['message'],
   onEvent: (event) => {
     if (event.kind === 'gap') lost += event.to - event.from + 1
-    else messages++
+    else if (event.kind === 'message') messages++
   },
   onState: (state, cause) => {
     if (state === 'connecting') console.log(`broke: ${cause instanceof Error ? cause.message : cause}`)

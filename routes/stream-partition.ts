@@ -11,6 +11,7 @@ export function streamPartition(host: PartitionHost, actor: string | undefined):
   const stops = { actor, stopOnFault: true }
   return {
     id: host.id,
+    createdAt: host.createdAt,
     get lastN() {
       return notifications.lastN
     },

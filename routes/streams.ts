@@ -116,7 +116,7 @@ class Client {
     query: z.infer<typeof StreamQuery>,
   ) {
     const { limits, turn, spare, scratch } = streams
-    const { kinds, vcpus, since, actor } = query
+    const { kinds, vcpus, since, created_at, actor } = query
     this.#budgetBytes = limits.budgetBytes
     this.#outbox = new Outbox(raw, turn, spare, (code, reason) => this.close(code, reason))
     const protocol = socket.protocol === BIN_PROTOCOL ? new BinProtocol(scratch) : new JsonProtocol()
@@ -143,7 +143,7 @@ class Client {
       streams.leave(this)
     })
     streams.join(this)
-    this.session.begin(since)
+    this.session.begin(since, created_at === undefined ? undefined : Date.parse(created_at))
   }
 
   close(code: number, reason: string): void {

@@ -122,7 +122,12 @@ function frameAt(words: Int32Array, at: number): ServerFrame {
   switch (tag) {
     case r.RECORD_HELLO:
       return {
-        hello: { partition: text(words, at + 5), n: number(words, at + 2), protocol: BIN_PROTOCOL },
+        hello: {
+          partition: text(words, at + 7),
+          created_at: new Date(number(words, at + 5)).toISOString(),
+          n: number(words, at + 2),
+          protocol: BIN_PROTOCOL,
+        },
       }
     case r.RECORD_REFUSAL:
       return { id: words[at + 2] >>> 0, problem: JSON.parse(text(words, at + 3)) as StreamProblem }

@@ -76,6 +76,7 @@ export type SubscribeFrame = z.input<typeof SubscribeFrame>
 const UncheckedOps = OpsFrame.extend({ ops: z.array(z.unknown()) })
 export const ClientFrame = z.union([UncheckedOps, SubscribeFrame])
 
+const TIME_RULE = 'a time in UTC: "2026-01-31T12:00:00.000Z"'
 const list = (text: string) => text.split(',').filter((item) => item !== '')
 
 /** Query of the upgrade request. */
@@ -95,5 +96,13 @@ export const StreamQuery = z.strictObject({
   since: integerText(0, Number.MAX_SAFE_INTEGER)
     .optional()
     .meta({ description: 'First tell what came after this notification: `41`.' }),
+  created_at: z.iso
+    .datetime({ error: TIME_RULE })
+    .optional()
+    .meta({
+      description:
+        'When the partition that `since` counts in was made, as its hello told. If the partition of this ' +
+        'id is another, `since` means nothing to it: all that it has told is told, or told to be gone.',
+    }),
   actor: Name.optional().meta({ description: 'Who acts in ops that name no actor: `vmbus`.' }),
 })

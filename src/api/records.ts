@@ -15,7 +15,7 @@ export const RECORD_SUBSCRIBE = 0x81
 export const RECORD_NAME = 0x82
 
 // From the server, besides results (0xc2) and notifications (0xd0 to 0xd9).
-/** n lo/hi, version, count of bytes, the partition's id */
+/** n lo/hi, version, milliseconds since 1970 lo/hi, count of bytes, the partition's id */
 export const RECORD_HELLO = 0xc0
 /** id, seq lo/hi, count of results that follow */
 export const RECORD_ANSWER = 0xc1

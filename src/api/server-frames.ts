@@ -19,12 +19,23 @@ const Seq = z.int().min(1)
 
 export const Hello = z
   .strictObject({
-    hello: z.strictObject({ partition: z.string(), n: N, protocol: z.enum([JSON_PROTOCOL, BIN_PROTOCOL]) }),
+    hello: z.strictObject({
+      partition: z.string(),
+      created_at: z.iso.datetime().meta({
+        description:
+          'When the partition was made, as `GET /v1/partitions/{pid}` tells it. A later one of the same id ' +
+          'has another time, and counts from 1 again.',
+      }),
+      n: N,
+      protocol: z.enum([JSON_PROTOCOL, BIN_PROTOCOL]),
+    }),
   })
   .meta({
     id: 'Hello',
     description: 'First of all: where the client is, and which notification is the newest.',
-    examples: [{ hello: { partition: 'p1', n: 41, protocol: JSON_PROTOCOL } }],
+    examples: [
+      { hello: { partition: 'p1', created_at: '2026-01-31T12:00:00.000Z', n: 41, protocol: JSON_PROTOCOL } },
+    ],
   })
 export type Hello = z.infer<typeof Hello>
 

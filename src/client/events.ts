@@ -6,25 +6,39 @@ export interface Gap {
   readonly kind: 'gap'
   readonly from: number
   readonly to: number
-  /** The partition was made anew and counts from 1 again; all it told before is gone too. */
-  readonly restarted?: true
 }
 
-export type StreamEvent = Notification | Gap
+/**
+ * The partition is another one under the same id: it was deleted and made anew, or its server was. What the
+ * former told since the event before this one is gone, however much it was. From here on `n` counts from 1
+ * again, and what the new one has told already follows, or a gap in its place.
+ */
+export interface Restarted {
+  readonly kind: 'restarted'
+  /** When the new one was made. */
+  readonly created_at: string
+}
+
+export type StreamEvent = Notification | Gap | Restarted
 
 /** Puts what comes from one or more connections into one sequence. */
 export class EventOrder {
   /** The newest notification seen or told to be gone; undefined until the first hello without `since`. */
   lastN: number | undefined
+  /** When the partition was made that it counts in; undefined while not known. */
+  createdAt: string | undefined
   /** What must come next if nothing is filtered; 0 = not known. */
   #next = 0
   #whole = false
 
   constructor(
     since: number | undefined,
+    createdAt: string | undefined,
     private readonly tell: (event: StreamEvent) => void,
   ) {
     this.lastN = since
+    // Without a number there is nothing to compare.
+    if (since !== undefined) this.createdAt = createdAt
   }
 
   /** @param whole nothing is filtered, so a hole in the numbers is a loss */
@@ -33,13 +47,27 @@ export class EventOrder {
     this.#whole = whole
   }
 
-  hello(n: number, whole: boolean): void {
-    this.#whole = whole
+  hello(n: number, createdAt: string, whole: boolean): void {
     const last = this.lastN ?? n
-    this.lastN = Math.min(last, n)
-    this.#next = this.lastN + 1
-    // Fewer than were seen already: these are the numbers of another life.
-    if (n < last) this.tell({ kind: 'gap', from: 1, to: n, restarted: true })
+    const known = this.createdAt
+    this.createdAt = createdAt
+    this.#whole = whole
+    if (known !== undefined && !isSameTime(known, createdAt)) {
+      // The server was told whose numbers we know, and begins with the first of its own.
+      this.#goesOnBehind(0)
+      this.tell({ kind: 'restarted', created_at: createdAt })
+      return
+    }
+    this.#goesOnBehind(Math.min(last, n))
+    if (known !== undefined || n >= last) return
+    // Fewer than the caller has seen: these are numbers of another, which takes `since` for one to come.
+    this.tell({ kind: 'restarted', created_at: createdAt })
+    if (n > 0) this.tell({ kind: 'gap', from: 1, to: n })
+  }
+
+  #goesOnBehind(n: number): void {
+    this.lastN = n
+    this.#next = n + 1
   }
 
   gap(from: number, to: number): void {
@@ -61,6 +89,8 @@ export class EventOrder {
   }
 }
 
+const isSameTime = (a: string, b: string) => Date.parse(a) === Date.parse(b)
+
 interface Reader {
   readonly resolve: (result: IteratorResult<StreamEvent, undefined>) => void
   readonly reject: (reason: unknown) => void
@@ -70,7 +100,8 @@ interface Reader {
 export class EventQueue {
   #items: StreamEvent[] = []
   #head = 0
-  #lost: Gap | undefined
+  /** Told in place of what was left out: a gap at most on each side of the newest restart. */
+  #lost: (Gap | Restarted)[] = []
   #readers: Reader[] = []
   #over = false
   #error: unknown
@@ -82,8 +113,7 @@ export class EventQueue {
     if (reader !== undefined) reader.resolve({ done: false, value: event })
     else if (this.#items.length - this.#head >= this.max) this.#lose(event)
     else {
-      if (this.#lost !== undefined) this.#items.push(this.#lost)
-      this.#lost = undefined
+      if (this.#lost.length > 0) this.#items.push(...this.#lost.splice(0))
       this.#items.push(event)
     }
   }
@@ -105,11 +135,7 @@ export class EventQueue {
   }
 
   #take(): StreamEvent | undefined {
-    if (this.#head === this.#items.length) {
-      const lost = this.#lost
-      this.#lost = undefined
-      return lost
-    }
+    if (this.#head === this.#items.length) return this.#lost.shift()
     const event = this.#items[this.#head++]
     // Forgotten in blocks: a shift for each would move the whole list.
     if (this.#head === this.#items.length || this.#head >= COMPACT_AT) {
@@ -120,10 +146,18 @@ export class EventQueue {
   }
 
   #lose(event: StreamEvent): void {
-    const { from, to, restarted } = event.kind === 'gap' ? event : { from: event.n, to: event.n }
-    const first = this.#lost?.from ?? from
-    const anew = restarted ?? this.#lost?.restarted
-    this.#lost = { kind: 'gap', from: Math.min(first, from), to, ...(anew && { restarted: anew }) }
+    const lost = this.#lost
+    if (event.kind === 'restarted') {
+      // A partition that came and went meanwhile was lost as a whole.
+      const before = lost.findIndex(({ kind }) => kind === 'restarted')
+      if (before >= 0) lost.length = before
+      lost.push(event)
+      return
+    }
+    const { from, to } = event.kind === 'gap' ? event : { from: event.n, to: event.n }
+    const last = lost.at(-1)
+    if (last?.kind === 'gap') lost[lost.length - 1] = { kind: 'gap', from: last.from, to }
+    else lost.push({ kind: 'gap', from, to })
   }
 
   #finish({ resolve, reject }: Reader): void {

@@ -15,7 +15,7 @@ export {
   SynicdUnexpectedReply,
   SynicdUnreachable,
 } from './errors.js'
-export type { Gap, StreamEvent } from './events.js'
+export type { Gap, Restarted, StreamEvent } from './events.js'
 export { type BatchOptions, type BatchResult, Partition } from './partition.js'
 export { type ClientOptions, type Fetch, SynicdClient } from './rest.js'
 export { SynicdStream } from './stream.js'

@@ -18,6 +18,11 @@ export interface Reconnect {
 export interface StreamOptions extends StreamFilter {
   /** First tell what came after this notification; without it, what comes from now on. */
   readonly since?: number | undefined
+  /**
+   * `createdAt` of the stream that gave `since`: if the partition is another one by now, the event
+   * `restarted` tells so, and all of it follows.
+   */
+  readonly createdAt?: string | undefined
   /** Who acts in ops that name no actor. */
   readonly actor?: string | undefined
   /** Ends the stream; whoever waits is rejected with its reason. */

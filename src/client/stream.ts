@@ -32,13 +32,15 @@ interface Subscription {
  * const stream = client.stream('p1', { vcpus: [0], kinds: ['message'] })
  * for await (const event of stream) {
  *   if (event.kind === 'gap') console.warn(`lost ${event.from} to ${event.to}`)
+ *   else if (event.kind === 'restarted') console.warn('another partition, which counts from 1')
  *   else if (event.kind === 'message') console.log(event.hex)
  * }
  * ```
  *
- * Events come in order of `n`, none twice; whatever is missing is told by an event of kind `gap`. The loop
- * may be left and entered again, one at a time; who prefers a callback gives `onEvent` instead. Who only
- * sends asks for `kinds: []`.
+ * Events come in order of `n`, none twice; whatever is missing is told by an event of kind `gap`, and by
+ * `restarted` if the partition is another one under the same id, whose `n` starts again. The loop may be left
+ * and entered again, one at a time; who prefers a callback gives `onEvent` instead. Who only sends asks for
+ * `kinds: []`.
  *
  * A break after the first hello (server gone, network, too slow a reader) is mended without a word: it
  * reconnects, and goes on behind the last event it saw, with the filter in force. Batches not yet sent wait
@@ -78,7 +80,7 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
     this.#filter = { kinds: options.kinds, vcpus: options.vcpus }
     this.#requests = new Requests(options.pendingMax ?? o.PENDING_MAX)
     this.#queue = new EventQueue(options.eventsMax ?? o.EVENTS_MAX)
-    this.#order = new EventOrder(options.since, (event) => this.#tell(event))
+    this.#order = new EventOrder(options.since, options.createdAt, (event) => this.#tell(event))
     this.opened = new Promise((resolve, reject) => {
       this.#tellOpened = resolve
       this.#failOpened = reject
@@ -102,6 +104,11 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
   /** The newest notification seen, to come back with `since`; undefined before the first hello. */
   get lastN(): number | undefined {
     return this.#order.lastN
+  }
+
+  /** When the partition was made that `lastN` counts in; give both to come back. */
+  get createdAt(): string | undefined {
+    return this.#order.createdAt
   }
 
   /**
@@ -219,6 +226,7 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
       vcpus: filter.vcpus?.join(','),
       kinds: filter.kinds?.join(','),
       since: this.#order.lastN?.toString(),
+      created_at: this.#order.createdAt,
       actor: this.#options.actor,
     }
     const pairs = Object.entries(query).flatMap(([name, value]) =>
@@ -256,7 +264,9 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
 
   #greet(hello: Hello['hello'], asked: StreamFilter): void {
     this.#connection?.greet()
-    this.#order.hello(hello.n, isWhole(asked))
+    this.#order.hello(hello.n, hello.created_at, isWhole(asked))
+    // What it told may have had a callback end it.
+    if (this.#isOver()) return
     this.#state = 'open'
     for (const [id, { filter, resolve }] of this.#subscriptions) {
       // The connection was asked for with the newest filter, or with one that is out of date by now.

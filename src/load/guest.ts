@@ -67,6 +67,7 @@ export class Guest {
       return
     }
     if (event.kind === 'gap') this.#run.troubles.gap(event)
+    else if (event.kind === 'restarted') this.#run.troubles.restarted()
     else this.#newestSeq = event.seq
     this.#serving ??= this.#serve()
   }

@@ -32,6 +32,12 @@ export class Troubles {
     this.gaps += to - from + 1
   }
 
+  /** The partition went, and another came in its place: what was sent to the first is gone. */
+  restarted(): void {
+    this.failed++
+    this.firstFailure ??= 'the partition was made anew by somebody else'
+  }
+
   refuse({ code, detail }: SynicdProblem): void {
     const known = this.problems.get(code)
     if (known !== undefined) known.count++

@@ -7,6 +7,7 @@ export function watch(run: Run, target: Target): SynicdStream {
     kinds: ['message', 'event', 'interrupt'],
     onEvent: (event) => {
       if (event.kind === 'gap') run.troubles.gap(event)
+      else if (event.kind === 'restarted') run.troubles.restarted()
       else run.figures.counts.notifications++
     },
   })

@@ -142,11 +142,9 @@ export class BinProtocol implements Protocol {
     return true
   }
 
-  hello(outlet: Outlet, partition: string, n: number): void {
-    send(
-      outlet,
-      this.#begin(r.RECORD_HELLO).putNumber(n).put(r.BIN_VERSION).putBytes(encoder.encode(partition)),
-    )
+  hello(outlet: Outlet, { id, lastN, createdAt }: StreamPartition): void {
+    const record = this.#begin(r.RECORD_HELLO).putNumber(lastN).put(r.BIN_VERSION)
+    send(outlet, record.putNumber(createdAt.getTime()).putBytes(encoder.encode(id)))
   }
 
   refused(outlet: Outlet, id: number, problem: object): void {

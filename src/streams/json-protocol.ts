@@ -23,8 +23,9 @@ export class JsonProtocol implements Protocol {
     return undefined
   }
 
-  hello(outlet: Outlet, partition: string, n: number): void {
-    outlet.text(JSON.stringify({ hello: { partition, n, protocol: JSON_PROTOCOL } }))
+  hello(outlet: Outlet, { id: partition, lastN: n, createdAt }: StreamPartition): void {
+    const created_at = createdAt.toISOString()
+    outlet.text(JSON.stringify({ hello: { partition, created_at, n, protocol: JSON_PROTOCOL } }))
   }
 
   refused(outlet: Outlet, id: number, problem: object): void {

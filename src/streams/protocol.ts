@@ -33,6 +33,8 @@ export interface Run {
 /** The partition as a session sees it; the composition root fits the engine to it. */
 export interface StreamPartition {
   readonly id: string
+  /** Tells it from others that have had, or will have, the same id. */
+  readonly createdAt: Date
   /** Number of the newest notification, and of the oldest still kept. */
   readonly lastN: number
   readonly firstN: number
@@ -80,7 +82,7 @@ export interface Protocol {
    * @returns what is wrong with it, if it is none of this protocol
    */
   read(data: Uint8Array, isBinary: boolean, requests: Requests): string | undefined
-  hello(outlet: Outlet, partition: string, n: number): void
+  hello(outlet: Outlet, partition: StreamPartition): void
   refused(outlet: Outlet, id: number, problem: object): void
   subscribed(outlet: Outlet, id: number, n: number): void
   gap(outlet: Outlet, from: number, to: number): void

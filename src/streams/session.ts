@@ -86,12 +86,19 @@ export class StreamSession implements Requests {
     return made
   }
 
-  /** Says hello, and what was missed since `since` if that is asked. */
-  begin(since: number | undefined): void {
-    const { id, lastN } = this.partition
-    this.protocol.hello(this.outlet, id, lastN)
-    if (since === undefined || since >= lastN) return
-    this.#cursor = since
+  /**
+   * Says hello, and what was missed since `since` if that is asked.
+   * @param createdAtMs when the partition was made that counted up to `since`: of another one since then all
+   *   was missed
+   */
+  begin(since: number | undefined, createdAtMs?: number): void {
+    const { createdAt, lastN } = this.partition
+    this.protocol.hello(this.outlet, this.partition)
+    if (since === undefined) return
+    const isAnother = createdAtMs !== undefined && createdAtMs !== createdAt.getTime()
+    const seen = isAnother ? 0 : since
+    if (seen >= lastN) return
+    this.#cursor = seen
     this.catchUp()
   }
 
@@ -195,8 +202,7 @@ export class StreamSession implements Requests {
 
   /**
    * Moves the cursor over what is new, run by run. A reader that has left too much unread gets none of it;
-   * one
-   * for whom this alone is too much at once gets the rest as it reads.
+   * one for whom this alone is too much at once gets the rest as it reads.
    */
   #tell(write: (run: Run) => void): void {
     const from = this.#cursor + 1

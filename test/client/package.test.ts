@@ -43,7 +43,7 @@ const PROGRAM = `
     const options: string = made.body.options.irqchip
     const stream = client.stream('p1', { kinds: ['message'], signal, WebSocket })
     for await (const event of stream) if (event.kind === 'message') return event.hex + options
-    const seen = (event: StreamEvent): number => (event.kind === 'gap' ? event.to : event.n)
+    const seen = (event: StreamEvent): number => ('n' in event ? event.n : 0)
     return results[0]?.value ?? String(seen)
   }
   export const codeOf = (error: unknown) => (error instanceof SynicdProblem ? error.code : undefined)

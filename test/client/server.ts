@@ -21,6 +21,8 @@ interface Setup {
   readonly port?: number
   readonly streamRing?: number
   readonly stream?: Partial<SessionLimits>
+  /** What is there before anybody can connect. */
+  readonly before?: (service: Service) => void
 }
 
 const running = new Set<FastifyInstance>()
@@ -29,8 +31,10 @@ export async function startServer({
   port = 0,
   streamRing = 65_536,
   stream = {},
+  before = () => {},
 }: Setup = {}): Promise<TestServer> {
   const service = new Service({ streamRing })
+  before(service)
   const health = new Health()
   health.start()
   const app = await buildApp({ service, metrics: createMetrics(service), health, stream })

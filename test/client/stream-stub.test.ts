@@ -35,14 +35,20 @@ function open(options: StreamOptions = {}): SynicdStream {
 const say = (socket: WebSocket, ...frames: object[]) => {
   for (const frame of frames) socket.send(JSON.stringify(frame))
 }
-const hello = (n: number) => ({ hello: { partition: 'p1', n, protocol: 'synic.v1.json' } })
+const MADE = '2026-01-31T12:00:00.000Z'
+const EARLIER = '2025-12-31T00:00:00.000Z'
+const LATER = '2026-01-31T12:00:00.001Z'
+const hello = (n: number, created_at = MADE) => ({
+  hello: { partition: 'p1', created_at, n, protocol: 'synic.v1.json' },
+})
 const gap = (from: number, to: number) => ({ gap: { from, to } })
 const eom = (n: number) => ({ n, seq: n, t: 0, kind: 'eom', vcpu: 0 })
 
 async function read(from: SynicdStream, count: number): Promise<unknown[]> {
   const events: unknown[] = []
   for await (const event of from) {
-    events.push(event.kind === 'gap' ? [event.from, event.to] : event.n)
+    if (event.kind === 'restarted') events.push(event.created_at)
+    else events.push(event.kind === 'gap' ? [event.from, event.to] : event.n)
     if (events.length === count) break
   }
   return events
@@ -104,7 +110,94 @@ describe('close code', () => {
     if (code !== 1006) expect(events).toEqual([5, 6])
     await expect.poll(() => urls.length).toBe(2)
     expect(urls[0]).toMatch(/\/v1\/partitions\/p1\/stream\?vcpus=0%2C1&actor=a%20b$/)
+    expect(urls[1]).toContain(`&created_at=${encodeURIComponent(MADE)}&`)
     expect(urls[1]).toMatch(code === 1006 ? /since=[45]/ : /since=5/)
+  })
+})
+
+describe('a partition made anew', () => {
+  /** First one that has told 5, then another. */
+  const another =
+    (...frames: object[]) =>
+    (socket: WebSocket, count: number) => {
+      say(socket, ...(count === 1 ? [hello(4), eom(5)] : frames))
+      if (count === 1) socket.close(1001)
+    }
+
+  it.each([
+    ['has caught up', [hello(7, LATER), eom(1), eom(2)], [5, LATER, 1, 2]],
+    ['has told exactly as much', [hello(5, LATER), eom(1)], [5, LATER, 1]],
+    ['has lost what it told', [hello(7, LATER), gap(1, 7), eom(8)], [5, LATER, [1, 7], 8]],
+    ['leaves a hole', [hello(7, LATER), eom(3)], [5, LATER, [1, 2], 3]],
+    ['has told nothing yet', [hello(0, LATER), eom(1)], [5, LATER, 1]],
+    ['was made before, by a clock that was wrong', [hello(7, EARLIER), eom(1)], [5, EARLIER, 1]],
+  ])('is told from the old when it %s', async (_what, frames, told) => {
+    onConnection = another(...frames)
+    expect(await read(open(), told.length)).toEqual(told)
+    expect(urls[1]).toContain(`since=5&created_at=${encodeURIComponent(MADE)}`)
+  })
+
+  it('is not seen where the same time is written another way', async () => {
+    onConnection = another(hello(6, '2026-01-31T12:00:00Z'), eom(6))
+    expect(await read(open(), 2)).toEqual([5, 6])
+  })
+
+  it('is the one that is come back to from then on', async () => {
+    onConnection = (socket, count) => {
+      say(socket, ...(count === 1 ? [hello(4), eom(5)] : [hello(1, LATER), eom(1)]))
+      if (count < 3) socket.close(1001)
+    }
+    const made = open()
+    expect(await read(made, 3)).toEqual([5, LATER, 1])
+    await expect.poll(() => urls.length).toBe(3)
+    expect(urls[2]).toContain(`since=1&created_at=${encodeURIComponent(LATER)}`)
+    expect([made.lastN, made.createdAt]).toEqual([1, LATER])
+  })
+
+  it('is told to who comes back with number and time, or with a number too high', async () => {
+    onConnection = (socket) => say(socket, hello(7, LATER), eom(1))
+    expect(await read(open({ since: 5, createdAt: MADE }), 2)).toEqual([LATER, 1])
+    await stream?.close()
+    onConnection = (socket) => say(socket, hello(7), eom(8))
+    expect(await read(open({ since: 9 }), 3)).toEqual([MADE, [1, 7], 8])
+    await stream?.close()
+    expect(await read(open({ since: 9, createdAt: MADE }), 1)).toEqual([8])
+    await stream?.close()
+    expect(await read(open({ createdAt: LATER }), 1)).toEqual([8])
+  })
+
+  it('may end a stream whose callback closes it', async () => {
+    onConnection = another(hello(7, LATER), eom(1))
+    const kinds: string[] = []
+    const states: string[] = []
+    const closing = open({
+      onState: (state) => states.push(state),
+      onEvent: ({ kind }) => {
+        kinds.push(kind)
+        if (kind === 'restarted') closing.close()
+      },
+    })
+    expect(await closing.ended).toBeUndefined()
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(kinds).toEqual(['eom', 'restarted'])
+    expect([states.at(-1), closing.state, urls.length]).toEqual(['closed', 'closed', 2])
+  })
+
+  it('is told to a loop that is behind, once, between what each of the two has lost', async () => {
+    const lives = [
+      [hello(0), eom(1), eom(2), eom(3)],
+      [hello(2, '2026-01-31T12:00:00.500Z'), eom(1), eom(2)],
+      [hello(2, LATER), eom(1), eom(2)],
+    ]
+    onConnection = (socket, count) => {
+      say(socket, ...lives[count - 1])
+      if (count < 3) socket.close(1001)
+      else socket.on('message', () => say(socket, { id: 1, seq: 1, results: [] }))
+    }
+    const behind = open({ eventsMax: 1 })
+    await expect.poll(() => urls.length).toBe(3)
+    await behind.ops([])
+    expect(await read(behind, 4)).toEqual([1, [2, 3], LATER, [1, 2]])
   })
 })
 

@@ -7,6 +7,7 @@ import { BIN_PROTOCOL, type Filter, JSON_PROTOCOL } from '../../src/api/frames.j
 import { batch } from '../support/stream-records.js'
 import {
   complete,
+  enableSynic,
   type Frame,
   PROTOCOLS,
   pageOf,
@@ -29,6 +30,11 @@ async function join(query = '', protocol: (typeof PROTOCOLS)[number] = JSON_PROT
   const client = await SocketClient.connected(`${server.url}?${query}`, protocol)
   clients.push(client)
   return client
+}
+
+/** Two partitions made in the same millisecond could not be told apart. */
+async function waitForTheNextMs(createdAt: string): Promise<void> {
+  while (Date.now() <= Date.parse(createdAt)) await sleep(1)
 }
 
 describe('a subprotocol', () => {
@@ -105,6 +111,7 @@ describe('close code', () => {
     ['a vCPU that is no number', 'vcpus=x'],
     ['a number below 0', 'since=-1'],
     ['an actor that is no name', 'actor=%20'],
+    ['a time that is none', 'since=1&created_at=yesterday'],
     ['an unknown parameter', 'speed=9'],
     ['a parameter twice', 'since=1&since=2'],
     ['an unknown parameter in another script', `${encodeURIComponent('скорость'.repeat(16))}=9`],
@@ -243,7 +250,8 @@ describe.each(PROTOCOLS)('who comes back in %s', (protocol) => {
     const { lastN } = server.host.notifications
     const late = await join(`since=${lastN - back}`, protocol)
     await late.ask()
-    expect(late.frames[0].hello).toEqual({ partition: 'p1', n: lastN, protocol })
+    const { created_at } = (await server.app.inject('/v1/partitions/p1')).json()
+    expect(late.frames[0].hello).toEqual({ partition: 'p1', created_at, n: lastN, protocol })
     expect(late.numbers).toEqual(Array.from({ length: count }, (_, i) => lastN - back + 1 + i))
   })
 
@@ -258,6 +266,37 @@ describe.each(PROTOCOLS)('who comes back in %s', (protocol) => {
     const kept = early.frames.filter(({ kind, n = 0 }) => kind === 'message' && n >= firstN)
     expect(late.frames.slice(2, -1)).toEqual(kept)
     expect(firstN).toBeLessThan(lastN)
+  })
+
+  it.each([
+    ['all that it kept', 65_536],
+    ['a gap for what its ring has lost', 4],
+  ])('to another partition of the same id is told %s', async (_what, streamRing) => {
+    server = await streamServer({ streamRing })
+    const early = await join()
+    await early.ask(...setUp)
+    const { lastN } = server.host.notifications
+    const { created_at = '' } = early.frames[0].hello ?? {}
+    server.service.delete('p1')
+    await waitForTheNextMs(created_at)
+    const host = server.service.create({ id: 'p1', profile: 'tlfs', vcpus: 2 })
+    host.applyBatch([0, 1].flatMap(enableSynic))
+    const other = await join()
+    for (let i = 0; i < 20; i++) await other.ask(...setUp)
+    const { lastN: newest, firstN } = host.notifications
+    expect(newest).toBeGreaterThan(lastN)
+    const late = await join(`since=${lastN}&created_at=${created_at}`, protocol)
+    await late.ask()
+    expect(late.frames[0].hello).toMatchObject({ created_at: host.createdAt.toISOString(), n: newest })
+    expect(firstN).toBeGreaterThan(1)
+    expect(late.frames[1]).toEqual({ gap: { from: 1, to: firstN - 1 } })
+    expect(late.numbers).toEqual(Array.from({ length: newest - firstN + 1 }, (_, i) => firstN + i))
+    const same = await join(`since=${newest - 2}&created_at=${host.createdAt.toISOString()}`, protocol)
+    await same.ask()
+    expect(same.numbers).toEqual([newest - 1, newest])
+    const without = await join(`created_at=${created_at}`, protocol)
+    await without.ask()
+    expect(without.numbers).toEqual([])
   })
 
   it('to more than its budget gets the rest as a gap, and is not cut off for it', async () => {

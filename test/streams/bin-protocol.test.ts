@@ -239,6 +239,18 @@ describe('a frame that is none', () => {
   })
 })
 
+it('a hello has its words where docs/streams.md says', () => {
+  const host = listenedHost({ profile: 'tlfs' })
+  const turn = new TestTurn()
+  const partition = { ...streamPartition(host, undefined), lastN: 5, createdAt: new Date(0x1_0000_0002) }
+  const made = new TestClient({ partition, turn, protocol: 'bin' })
+  made.session.begin(undefined)
+  turn.end()
+  const [{ payload }] = made.messages()
+  const words = new Int32Array(new Uint8Array(payload).buffer)
+  expect([...words]).toEqual([0xc0, 9, 5, 0, 1, 2, 1, 2, Buffer.from('p1\0\0').readInt32LE()])
+})
+
 /** Words that are tags, lengths and counts more often than chance would have it. */
 const word = fc.oneof(
   fc.constantFrom(RECORD_BATCH, RECORD_SUBSCRIBE, RECORD_NAME, RECORD_BATCH | 0x100),

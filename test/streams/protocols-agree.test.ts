@@ -80,8 +80,10 @@ function runOf(setup: MachineSetup, protocol: 'json' | 'bin', turns: readonly St
     for (const [j, one] of steps.entries()) send(100 * i + j, one)
     turn.end()
   }
+  // Each protocol has a partition of its own.
+  const ownHello = { created_at: '', protocol: '' }
   const frames = [actor, listener].map((client) =>
-    client.frames().map((frame) => ('hello' in frame ? { ...frame.hello, protocol: '' } : frame)),
+    client.frames().map((frame) => ('hello' in frame ? { ...frame.hello, ...ownHello } : frame)),
   )
   const log = [...traceText(host, host.journal.firstSeq, host.partition.seq)].join('')
   return { frames, log, state: stateOf(host), closed: [...actor.closed, ...listener.closed] }

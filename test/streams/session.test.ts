@@ -6,11 +6,14 @@ import { PartitionHub } from '../../src/streams/hub.js'
 import type { StreamPartition } from '../../src/streams/protocol.js'
 import { TestClient, TestTurn } from '../support/stream.js'
 
-const LIMITS = { budgetBytes: 100, cutBytes: 1000, cutMs: 5000 }
+const LIMITS = { budgetBytes: 200, cutBytes: 1000, cutMs: 5000 }
+/** Three notifications are more. */
+const TIGHT = { ...LIMITS, budgetBytes: 100 }
 
 /** A partition whose notifications are made by hand. */
 class FakePartition implements StreamPartition {
   readonly id = 'p1'
+  readonly createdAt = new Date('2026-01-31T12:00:00.250Z')
   firstN = 1
   settled = 0
   /** Notifications of a run. */
@@ -68,11 +71,11 @@ class FakePartition implements StreamPartition {
   }
 }
 
-function session(filter = {}, now = () => 0) {
+function session(filter = {}, now = () => 0, limits = LIMITS) {
   const partition = new FakePartition()
   const turn = new TestTurn()
   const hub = new PartitionHub(partition, turn)
-  const client = new TestClient({ partition, turn, filter, limits: LIMITS, now })
+  const client = new TestClient({ partition, turn, filter, limits, now })
   hub.add(client.session)
   /** Ends the turn; what was written in it. */
   const frames = () => {
@@ -90,7 +93,8 @@ describe('a session', () => {
     const { session: s, frames, partition } = session()
     partition.happens()
     s.begin(undefined)
-    expect(frames()).toEqual([{ hello: { partition: 'p1', n: 1, protocol: 'synic.v1.json' } }])
+    const created_at = '2026-01-31T12:00:00.250Z'
+    expect(frames()).toEqual([{ hello: { partition: 'p1', created_at, n: 1, protocol: 'synic.v1.json' } }])
   })
 
   it('resumes behind the number it is given', () => {
@@ -119,6 +123,20 @@ describe('a session', () => {
     partition.happens()
     s.catchUp()
     expect(numbers(frames())).toEqual([6])
+  })
+
+  it.each([
+    ['all of it to who knows another partition', 3, 1, -1, [1, 2, 3, 4, 5]],
+    ['all to who has seen more of another', 9, 1, 60_000, [1, 2, 3, 4, 5]],
+    ['all that is left, and what is gone', 3, 3, -1, [{ from: 1, to: 2 }, 3, 4, 5]],
+    ['that all is gone', 3, 6, -1, [{ from: 1, to: 5 }]],
+    ['the rest to who knows this one', 3, 1, 0, [4, 5]],
+  ])('tells %s', (_what, since, firstN, off, told) => {
+    const { session: s, frames, partition } = session()
+    for (let i = 0; i < 5; i++) partition.happens()
+    partition.firstN = firstN
+    s.begin(since, partition.createdAt.getTime() + off)
+    expect(numbers(frames().slice(1))).toEqual(told)
   })
 
   it.each([[5], [9]])('tells nothing twice to who comes back with %i of 5', (since) => {
@@ -227,7 +245,7 @@ describe('a session', () => {
 
   it('leaves a slow reader out, and tells the gap once it has caught up', () => {
     const { client, hub, frames, partition, session: s } = session()
-    client.unread = 101
+    client.unread = 201
     for (let i = 0; i < 2; i++) {
       partition.happens()
       hub.news()
@@ -244,7 +262,7 @@ describe('a session', () => {
   })
 
   it('gives a reader the rest of too long a turn as it reads: nothing is left out', () => {
-    const { client, hub, frames, partition, session: s } = session()
+    const { client, hub, frames, partition, session: s } = session({}, undefined, TIGHT)
     partition.runMax = 3
     for (let i = 0; i < 7; i++) partition.happens()
     hub.news()
@@ -257,7 +275,7 @@ describe('a session', () => {
   })
 
   it('tells what the ring lost while a reader was at it', () => {
-    const { hub, frames, partition, session: s } = session()
+    const { hub, frames, partition, session: s } = session({}, undefined, TIGHT)
     partition.runMax = 3
     for (let i = 0; i < 7; i++) partition.happens()
     hub.news()
@@ -269,7 +287,7 @@ describe('a session', () => {
 
   it('still answers a slow reader: an answer is never left out', () => {
     const { client, frames } = session()
-    client.unread = 101
+    client.unread = 201
     client.send({ id: 3, ops: ['eom'] })
     expect(frames()).toMatchObject([{ id: 3 }])
   })
@@ -281,7 +299,7 @@ describe('a session', () => {
     expect(far.client.closed).toEqual([[4008, 'the reader is too slow']])
     let now = 0
     const long = session({}, () => now)
-    long.client.unread = 101
+    long.client.unread = 201
     long.partition.happens()
     long.hub.news()
     long.frames()

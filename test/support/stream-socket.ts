@@ -18,7 +18,12 @@ export type ProtocolName = (typeof PROTOCOLS)[number]
 
 /** A frame of the server: the members of all kinds together. */
 export interface Frame {
-  readonly hello?: { readonly partition: string; readonly n: number; readonly protocol: string }
+  readonly hello?: {
+    readonly partition: string
+    readonly created_at: string
+    readonly n: number
+    readonly protocol: string
+  }
   readonly id?: number
   readonly seq?: number
   readonly results?: readonly Result[]

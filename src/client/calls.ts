@@ -15,7 +15,7 @@ type Fields<Name extends OpName> = keyof (typeof OP_FIELDS)[Name] extends never
 interface Initiator {
   /** Who starts it: the guest (default) or the VMM. */
   by?: 'guest' | 'host'
-  /** Which driver acts: any name. */
+  /** Which driver acts, by a name of its own choice. */
   actor?: string
 }
 

@@ -12,7 +12,7 @@ import { pageAt } from './vmbus.js'
 
 const WINLOAD = 'winload'
 const BOOT_DEBUGGER = 'windows_kd'
-/** Inferred: any vector will do for who polls, but a masked SINT brings no message. */
+/** Inferred; any vector will do for who polls, but a masked SINT brings no message. */
 const LOADER_VECTOR = 0xd1
 /** Where the debugger of the recorded guest had its message page. */
 export const DEBUGGER_PAGE: Gpn = 0xfa1

@@ -122,5 +122,6 @@ export function readResult(words: Int32Array, at: number, into: e.Effects): e.Ef
   if (told.length > into.words.length) into.words = new Int32Array(told.length * 2)
   into.words.set(told)
   into.length = told.length
+  for (let at = 0; at < told.length; at += e.EFFECT_WORDS[told[at]]) into.kinds |= 1 << told[at]
   return into
 }

@@ -182,7 +182,7 @@ export class Auditor implements Desk {
     let key = this.#key | this.#awake
     if (!isPlain(effects)) key |= d.REFUSED
     if (file >= 0 && (m.w[file + SCONTROL] & 1) === 0) key |= d.OFF
-    const numbers = effects.kinds === 0 ? this.#dispatch.quiet[key] : this.#dispatch.after(key, effects.kinds)
+    const numbers = effects.kinds === 0 ? this.#dispatch.quiet(key) : this.#dispatch.after(key, effects.kinds)
     if (numbers.length > 0) this.#ask(numbers, this.#afters, this.#partition.seq)
     if (file >= 0) this.#note(key, numbers.length === 0)
     else if (CHANGES_ACTORS[key >> d.WHAT_SHIFT] === 1) this.#passed()

@@ -46,10 +46,13 @@ export const PASSAGES: readonly number[] = [
 export class Dispatch {
   /** By key. An op's answer is not known before it: who watches for one is asked. */
   readonly before: readonly List[]
-  /** By key, of an op without consequences. */
-  readonly quiet: readonly List[]
-  /** By key, 1: an op that is no write to a register of a class concerns nobody if it has no consequences. */
-  readonly isSilent: Uint8Array
+  /** Lists by key for ops without consequences; made when first met, since most never are. */
+  readonly #quiet: (List | undefined)[] = Array.from({ length: KEYS }, () => undefined)
+  /**
+   * By key, 1: an op that is no write to a register of a class is known to concern nobody if it has no
+   * consequences.
+   */
+  readonly isSilent = new Uint8Array(KEYS)
   /** By code, 1: somebody may be asked before such an op. */
   readonly isOpAwaited: Uint8Array
   /** The same for writes, by the register's place in its table. */
@@ -70,17 +73,25 @@ export class Dispatch {
     const hasBefore = watchers.map(({ before }) => before !== undefined)
     const keys = Array.from({ length: KEYS }, (_, key) => key)
     this.before = keys.map((key) => this.#list(key | OFF | REFUSED, 0, hasBefore))
-    this.quiet = keys.map((key) => this.#list(key, 0, this.#hasAfter))
-    this.isSilent = Uint8Array.from(this.quiet, ({ length }, key) => {
-      const code = key >> WHAT_SHIFT
-      return code < CODES && !PASSAGES.includes(code) && length === 0 ? 1 : 0
-    })
     const isAwaited = (what: number) =>
       this.before.slice(what << WHAT_SHIFT, (what + 1) << WHAT_SHIFT).some(({ length }) => length > 0) ? 1 : 0
     this.isOpAwaited = Uint8Array.from({ length: CODES }, (_, code) => isAwaited(code))
     this.#isWriteAwaited = Uint8Array.from({ length: REGISTERS }, (_, index) =>
       isAwaited(CODES + classAt(index)),
     )
+  }
+
+  /** Who is asked about an op without consequences. */
+  quiet(key: number): List {
+    return this.#quiet[key] ?? this.#meet(key)
+  }
+
+  #meet(key: number): List {
+    const list = this.#list(key, 0, this.#hasAfter)
+    const code = key >> WHAT_SHIFT
+    this.#quiet[key] = list
+    this.isSilent[key] = code < CODES && !PASSAGES.includes(code) && list.length === 0 ? 1 : 0
+    return list
   }
 
   /** May somebody be asked before a write to this MSR? */

@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { RawData, WebSocket } from 'ws'
+import type { WebSocket } from 'ws'
 import type { z } from 'zod'
 import {
   BIN_PROTOCOL,
@@ -20,6 +20,8 @@ import type { PartitionHost } from '../src/engine/partition-host.js'
 import type { Service } from '../src/engine/service.js'
 import { BinProtocol, BinScratch } from '../src/streams/bin-protocol.js'
 import { PartitionHub } from '../src/streams/hub.js'
+import { Inbox } from '../src/streams/inbox.js'
+import { Incoming } from '../src/streams/incoming.js'
 import { JsonProtocol } from '../src/streams/json-protocol.js'
 import { Outbox, Spare } from '../src/streams/outbox.js'
 import {
@@ -57,6 +59,8 @@ class Streams {
   readonly turn = new Turn(setImmediate, process.nextTick)
   readonly spare = new Spare()
   readonly scratch = new BinScratch()
+  /** The message at hand that was read ahead, of whichever client. */
+  readonly message = new Incoming()
   readonly #hubs = new Map<PartitionHost, { hub: PartitionHub; stop: () => void }>()
 
   constructor(readonly parts: StreamParts) {
@@ -101,7 +105,7 @@ class Client {
   readonly #outbox: Outbox
   readonly #budgetBytes: number
   /** Messages that wait until the client has read its answers. */
-  #held: { data: RawData; isBinary: boolean }[] = []
+  #held: Incoming[] = []
   /** The stream has ended on this side: what still comes is not looked at. */
   #closing = false
   /** Pings since it last answered one. */
@@ -126,7 +130,7 @@ class Client {
     this.session = new StreamSession(view, this.#outbox, protocol, { kinds, vcpus }, limits, now, observe)
     const deleted = () => this.#outbox.close(CLOSE_DELETED, 'partition deleted')
     host.onDelete.add(deleted)
-    socket.on('message', (data, isBinary) => this.#receive(data, isBinary))
+    socket.on('message', (data, isBinary) => this.#receive(Incoming.of(data as Buffer, isBinary)))
     socket.on('pong', () => {
       this.#unanswered = 0
     })
@@ -142,8 +146,28 @@ class Client {
       host.onDelete.delete(deleted)
       streams.leave(this)
     })
+    this.#readAhead(raw, streams)
     streams.join(this)
     this.session.begin(since, created_at === undefined ? undefined : Date.parse(created_at))
+  }
+
+  /** Reads the socket ahead of the library, which listens to it and is told what it needs to know. */
+  #readAhead(raw: Socket, { message, parts }: Streams): void {
+    const [library] = raw.listeners('data') as ((bytes: Buffer) => void)[]
+    const inbox = new Inbox(message, parts.frameBytes, {
+      message: (one) => this.#receive(one),
+      control: (frame) => library.call(raw, frame),
+      leave(rest) {
+        raw.off('data', read).on('data', library)
+        library.call(raw, rest)
+      },
+    })
+    const read = (chunk: Buffer) => inbox.read(chunk)
+    raw.off('data', library).on('data', read)
+    // The library looks through what is left when a socket breaks, but not from where a frame begins.
+    raw.prependListener('close', () => {
+      this.#closing = true
+    })
   }
 
   close(code: number, reason: string): void {
@@ -153,11 +177,11 @@ class Client {
   }
 
   /** A client that does not read its answers is not read from either. */
-  #receive(data: RawData, isBinary: boolean): void {
+  #receive(message: Incoming): void {
     if (this.#closing) return
     // Messages that came in one piece with others still arrive after a pause.
-    if (this.#held.length > 0 || !this.#mayRead()) this.#held.push({ data, isBinary })
-    else this.session.receive(data as Buffer, isBinary)
+    if (this.#held.length > 0 || !this.#mayRead()) this.#held.push(message.copy())
+    else this.session.receive(message)
   }
 
   #mayRead(): boolean {
@@ -183,7 +207,7 @@ class Client {
     if (!this.socket.isPaused || this.#outbox.buffered() > this.#budgetBytes / 2) return
     const held = this.#held
     this.#held = []
-    for (const { data, isBinary } of held) this.#receive(data, isBinary)
+    for (const message of held) this.#receive(message)
     if (this.#held.length === 0) this.socket.resume()
   }
 }

@@ -2,6 +2,7 @@
 import { BIN_PROTOCOL, FILTER_VCPUS_MAX, type Filter, NOTIFICATION_KINDS } from '../api/frames.js'
 import * as r from '../api/records.js'
 import { NAME_PATTERN } from '../api/wire.js'
+import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
 import type { Answered, Batch, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 import type { FrameBuffer } from './websocket-frames.js'
@@ -9,27 +10,10 @@ import type { FrameBuffer } from './websocket-frames.js'
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
-const SHORT_BYTES = 128
-
-/** Where messages are copied to, so that their words are aligned, and where answers are put together. */
+/** Where answers are put together. */
 export class BinScratch {
-  #message = new Int32Array(16 * 1024)
-  #bytes = new Uint8Array(this.#message.buffer)
   readonly results = new r.RecordBuffer(16 * 1024)
   readonly record = new r.RecordBuffer()
-
-  /** The words of a message; they hold until the next. */
-  aligned(data: Uint8Array): Int32Array {
-    const { length } = data
-    if (length > this.#bytes.length) {
-      this.#message = new Int32Array(length >> 2)
-      this.#bytes = new Uint8Array(this.#message.buffer)
-    }
-    // A call costs more than a few bytes do.
-    if (length > SHORT_BYTES) this.#bytes.set(data)
-    else for (let i = 0; i < length; i++) this.#bytes[i] = data[i]
-    return this.#message
-  }
 }
 
 const NOBODY: readonly number[] = []
@@ -81,11 +65,11 @@ export class BinProtocol implements Protocol {
     this.batch = new RecordBatch(scratch.results, (number) => this.#names[number])
   }
 
-  read(data: Uint8Array, isBinary: boolean, requests: Requests): string | undefined {
-    if (!isBinary) return 'this protocol has binary frames'
-    if (data.length % 4 !== 0) return 'a frame is records of 32-bit words'
-    const words = this.scratch.aligned(data)
-    const end = data.length / 4
+  read(message: Incoming, requests: Requests): string | undefined {
+    const { words, length } = message
+    if (!message.isBinary) return 'this protocol has binary frames'
+    if (length % 4 !== 0) return 'a frame is records of 32-bit words'
+    const end = length / 4
     for (let at = 0; at < end; ) {
       const next = this.#readRecord(words, at, end, requests)
       if (typeof next === 'string') return next

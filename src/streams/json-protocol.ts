@@ -1,19 +1,19 @@
 /** `synic.v1.json`: one JSON object a text message, for people, dashboards and scripts. */
 import { ClientFrame, JSON_PROTOCOL } from '../api/frames.js'
 import { notificationText } from '../api/notification.js'
+import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
 import type { Answered, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 import type { FrameBuffer } from './websocket-frames.js'
 
 const RULE = 'a frame is {"id","ops"} or {"id","subscribe"}'
-const decoder = new TextDecoder('utf-8')
 
 export class JsonProtocol implements Protocol {
   readonly name = JSON_PROTOCOL
 
-  read(data: Uint8Array, isBinary: boolean, requests: Requests): string | undefined {
-    if (isBinary) return 'this protocol has text frames'
-    const frame = parse(data)
+  read(message: Incoming, requests: Requests): string | undefined {
+    if (message.isBinary) return 'this protocol has text frames'
+    const frame = parse(message.text())
     if (frame === undefined) return RULE
     if ('subscribe' in frame) requests.subscribe(frame.id, frame.subscribe)
     else {
@@ -70,10 +70,10 @@ interface OpsFrame {
 }
 
 /** Batches are what comes all the time: their outer shape is checked by hand, as the schema would. */
-function parse(data: Uint8Array) {
+function parse(text: string) {
   let frame: unknown
   try {
-    frame = JSON.parse(decoder.decode(data))
+    frame = JSON.parse(text)
   } catch {
     return undefined
   }

@@ -1,6 +1,7 @@
 /** What a session needs of a subprotocol: frames of the client read, frames to the client written. */
 import type { Filter } from '../api/frames.js'
 import type { RecordBuffer } from '../api/records.js'
+import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
 import type { FrameBuffer } from './websocket-frames.js'
 
@@ -81,7 +82,7 @@ export interface Protocol {
    * Reads one message and hands on what it asks for.
    * @returns what is wrong with it, if it is none of this protocol
    */
-  read(data: Uint8Array, isBinary: boolean, requests: Requests): string | undefined
+  read(message: Incoming, requests: Requests): string | undefined
   hello(outlet: Outlet, partition: StreamPartition): void
   refused(outlet: Outlet, id: number, problem: object): void
   subscribed(outlet: Outlet, id: number, n: number): void

@@ -2,6 +2,7 @@
 import { CLOSE_BAD_FRAME, CLOSE_TOO_SLOW, type Filter } from '../api/frames.js'
 import { deliverySource, numberOf } from '../api/notification.js'
 import { NotificationFilter } from './filter.js'
+import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
 import type { Answered, Batch, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 
@@ -103,8 +104,8 @@ export class StreamSession implements Requests {
   }
 
   /** One message of the client. */
-  receive(data: Uint8Array, isBinary: boolean): void {
-    const wrong = this.protocol.read(data, isBinary, this)
+  receive(message: Incoming): void {
+    const wrong = this.protocol.read(message, this)
     if (wrong !== undefined) this.outlet.close(CLOSE_BAD_FRAME, wrong)
   }
 

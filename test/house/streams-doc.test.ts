@@ -33,7 +33,7 @@ it('shows a batch and its answer as they are', () => {
   expect(host.partition.seq).toBe(4)
   const turn = new TestTurn()
   const client = new TestClient({ partition, turn, protocol: 'bin', filter: { kinds: [] } })
-  client.session.receive(request, true)
+  client.receive(request, true)
   turn.end()
   expect(shown.subarray(request.length)).toEqual(client.messages()[0].payload)
 })

@@ -202,7 +202,7 @@ describe('a frame that is none', () => {
 
   it.each([1, 2, 3, 5, 4 * 4 + 1])('%i bytes are no words', (bytes) => {
     const { client: c } = client()
-    c.session.receive(Buffer.alloc(bytes), true)
+    c.receive(Buffer.alloc(bytes), true)
     expect(c.closed).toEqual([[4000, 'a frame is records of 32-bit words']])
   })
 

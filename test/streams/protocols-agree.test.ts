@@ -65,10 +65,9 @@ function stream(setup: MachineSetup, protocol: 'json' | 'bin', listens: Filter) 
   const codec = new BinCodec()
   const send = (id: number, what: Step): void => {
     const isBatch = 'ops' in what
-    if (protocol === 'json') actor.session.receive(Buffer.from(JSON.stringify({ id, ...what })), false)
-    else if (isBatch)
-      actor.session.receive(Buffer.from(codec.encodeOps(id, what.ops, what.stop_on_fault)), true)
-    else actor.session.receive(Buffer.from(codec.encodeSubscribe(id, what.subscribe)), true)
+    if (protocol === 'json') actor.receive(Buffer.from(JSON.stringify({ id, ...what })), false)
+    else if (isBatch) actor.receive(Buffer.from(codec.encodeOps(id, what.ops, what.stop_on_fault)), true)
+    else actor.receive(Buffer.from(codec.encodeSubscribe(id, what.subscribe)), true)
   }
   return { host, turn, actor, listener, send }
 }

@@ -3,6 +3,7 @@ import { BinCodec } from '../../src/api/bin-codec.js'
 import type { Filter } from '../../src/api/frames.js'
 import type { ServerFrame } from '../../src/api/server-frames.js'
 import { BinProtocol, BinScratch } from '../../src/streams/bin-protocol.js'
+import { Incoming } from '../../src/streams/incoming.js'
 import { JsonProtocol } from '../../src/streams/json-protocol.js'
 import { Outbox, Spare } from '../../src/streams/outbox.js'
 import type { StreamPartition } from '../../src/streams/protocol.js'
@@ -87,14 +88,19 @@ export class TestClient {
     this.session = new StreamSession(partition, outbox, rules, filter, all, now)
   }
 
+  /** One message. */
+  receive(data: Uint8Array, isBinary: boolean): void {
+    this.session.receive(Incoming.of(Buffer.from(data), isBinary))
+  }
+
   /** A text, words, or a frame as JSON means it. */
   send(frame: string | Int32Array | { id: number; ops?: readonly unknown[]; subscribe?: Filter }): void {
-    if (typeof frame === 'string') this.session.receive(Buffer.from(frame), false)
-    else if (frame instanceof Int32Array) this.session.receive(Buffer.from(frame.buffer), true)
-    else if (!this.isBinary) this.session.receive(Buffer.from(JSON.stringify(frame)), false)
+    if (typeof frame === 'string') this.receive(Buffer.from(frame), false)
+    else if (frame instanceof Int32Array) this.receive(Buffer.from(frame.buffer), true)
+    else if (!this.isBinary) this.receive(Buffer.from(JSON.stringify(frame)), false)
     else if (frame.ops !== undefined) {
-      this.session.receive(this.#codec.encodeOps(frame.id, frame.ops, false), true)
-    } else this.session.receive(this.#codec.encodeSubscribe(frame.id, frame.subscribe ?? {}), true)
+      this.receive(this.#codec.encodeOps(frame.id, frame.ops, false), true)
+    } else this.receive(this.#codec.encodeSubscribe(frame.id, frame.subscribe ?? {}), true)
   }
 
   /** Messages written since the last call. */

@@ -6,6 +6,8 @@ const FIN_TEXT = 0x81
 const FIN_BINARY = 0x82
 const HEADER_MAX = 10
 const FIRST_BYTES = 4096
+/** A view of words as bytes costs more than a few bytes do. */
+const SHORT_BYTES = 128
 
 export class FrameBuffer {
   length = 0
@@ -26,13 +28,29 @@ export class FrameBuffer {
   binary(words: Int32Array, from: number, to: number): void {
     const payload = (to - from) * 4
     this.#begin(FIN_BINARY, payload)
+    if (payload <= SHORT_BYTES) return this.#putWords(words, from, to)
     this.#bytes.set(new Uint8Array(words.buffer, words.byteOffset + from * 4, payload), this.length)
     this.length += payload
   }
 
+  #putWords(words: Int32Array, from: number, to: number): void {
+    const bytes = this.#bytes
+    let at = this.length
+    for (let i = from; i < to; i++) {
+      const word = words[i]
+      bytes[at] = word
+      bytes[at + 1] = word >> 8
+      bytes[at + 2] = word >> 16
+      bytes[at + 3] = word >> 24
+      at += 4
+    }
+    this.length = at
+  }
+
   /** The frames so far, in a buffer of their own; this one is empty then. */
   take(): Buffer {
-    const frames = Buffer.from(this.#bytes.subarray(0, this.length))
+    const frames = Buffer.allocUnsafe(this.length)
+    this.#bytes.copy(frames, 0, 0, this.length)
     this.length = 0
     return frames
   }

@@ -1,7 +1,7 @@
 /**
  * Messages out of the bytes of one socket, ahead of the WebSocket library (ADR 6). To read a frame takes the
  * library longer than to apply the op that is in it, so the frames that come all the time are read here:
- * messages of one frame, of no more than 64 KiB. What is rare or wrong is the library's, and all that follows.
+ * messages of one frame, of up to 64 KiB. What is rare or wrong is the library's, and so is all that follows.
  */
 import { isUtf8 } from 'node:buffer'
 import type { Incoming } from './incoming.js'

@@ -9,8 +9,10 @@ export class PartitionHub {
   readonly #sessions = new Set<StreamSession>()
   readonly #frames = new FrameBuffer()
   #isAwaited = false
-  /** Frames of this turn, by the number of their first notification and by who can have them. */
-  readonly #made = new Map<number, Map<string, Block>>()
+  /** Frames of this turn, by who can have them. Made anew for each: a map that is cleared keeps its past alive. */
+  #made: Map<string, Block[]> | null = null
+  /** Those made or found last: most clients want the same. */
+  #last: Block | null = null
 
   constructor(
     private readonly partition: StreamPartition,
@@ -39,25 +41,31 @@ export class PartitionHub {
   readonly #distribute = (): void => {
     this.#isAwaited = false
     for (const session of this.#sessions) session.catchUpShared(this.#blockOf)
-    this.#made.clear()
+    this.#made = null
+    this.#last = null
     this.partition.settle()
   }
 
   readonly #blockOf = (session: StreamSession, run: Run): Block => {
     const first = numberOf(run.words, run.starts[run.begin])
-    let made = this.#made.get(first)
-    if (made === undefined) {
-      made = new Map()
-      this.#made.set(first, made)
-    }
-    const key = session.likeness
-    let block = made.get(key)
-    if (block === undefined) {
-      const wanted = wantedOf(run, session.filter)
-      session.protocol.share(run, wanted, this.#frames)
-      block = { frames: this.#frames.take(), deliveries: deliveriesOf(run, wanted) }
-      made.set(key, block)
-    }
+    const { likeness } = session
+    const last = this.#last
+    if (last !== null && last.first === first && last.likeness === likeness) return last
+    const block = this.#made?.get(likeness)?.find((made) => made.first === first)
+    this.#last = block ?? this.#make(session, run, first)
+    return this.#last
+  }
+
+  #make({ likeness, filter, protocol }: StreamSession, run: Run, first: number): Block {
+    const wanted = wantedOf(run, filter)
+    protocol.share(run, wanted, this.#frames)
+    const block = { first, likeness, frames: this.#frames.take(), deliveries: deliveriesOf(run, wanted) }
+    // A single client's frames need not be found again.
+    if (this.#sessions.size === 1) return block
+    this.#made ??= new Map()
+    const alike = this.#made.get(likeness)
+    if (alike === undefined) this.#made.set(likeness, [block])
+    else alike.push(block)
     return block
   }
 }

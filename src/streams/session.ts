@@ -34,6 +34,9 @@ export interface Deliveries {
 
 /** Bytes of notifications that many clients get alike, and the deliveries they tell. */
 export interface Block {
+  /** Number of the first notification of its run, and whose clients it fits. */
+  readonly first: number
+  readonly likeness: string
   readonly frames: Uint8Array
   readonly deliveries: readonly Deliveries[]
 }

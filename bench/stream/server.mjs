@@ -43,8 +43,9 @@ async function unmetered() {
 const starts = { synicd, unmetered, plain }
 
 /**
- * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=` asks for with each of
- * its messages. One `send` for each message and socket, as anybody would write it.
+ * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=&answer=` asks for with each
+ * of its messages, which then has its answer, too. One `send` for each message and socket, as anybody would
+ * write it.
  */
 async function plain() {
   const listeners = new Map()
@@ -61,8 +62,10 @@ async function plain() {
       socket.on('close', () => listeners.delete(socket))
     }
     if (pathname === '/tell') {
+      const answer = Buffer.alloc(Number(searchParams.get('answer')), 'x')
       socket.on('message', () => {
         for (let i = 0; i < times; i++) for (const [each, kind] of listeners) each.send(bytes, kind)
+        socket.send(answer, options)
       })
     }
   })

@@ -56,7 +56,9 @@ export class Audience implements Reader {
     const { protocol, notificationBytes } = told
     const isSubject = server.kind !== 'plain'
     const listen = isSubject ? MESSAGES_ONLY : '/listen'
-    const post = isSubject ? ANSWERS_ONLY : `/tell?bytes=${notificationBytes}&times=${messages}&answer=${posted.answerBytes}`
+    const post = isSubject
+      ? ANSWERS_ONLY
+      : `/tell?bytes=${notificationBytes}&times=${messages}&answer=${posted.answerBytes}`
     const listeners: Peer[] = []
     while (listeners.length < size) {
       const length = Math.min(DIALS_AT_ONCE, size - listeners.length)

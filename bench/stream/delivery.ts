@@ -14,7 +14,7 @@ import { Peer, type ProtocolName } from './peer.js'
 import { inTurn, type Pairs, pairRows, percentile, perSecond, ratioAtMost } from './rows.js'
 import { type Server, withServers } from './server.js'
 
-/** Many and short: a host that is busy with others holds up whoever runs for tens of milliseconds, now and then. */
+/** Many and short: a busy host holds up whoever runs for tens of milliseconds, now and then. */
 const ROUNDS = 15
 const ROUND_MS = 400
 /** Posts of one message each under way, for the most that can be delivered. */

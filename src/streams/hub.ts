@@ -9,7 +9,7 @@ export class PartitionHub {
   readonly #sessions = new Set<StreamSession>()
   readonly #frames = new FrameBuffer()
   #isAwaited = false
-  /** Frames of this turn, by who can have them. Made anew for each: a map that is cleared keeps its past alive. */
+  /** Frames of this turn, by who can have them. Made anew: a map that is cleared keeps its past alive. */
   #made: Map<string, Block[]> | null = null
   /** Those made or found last: most clients want the same. */
   #last: Block | null = null

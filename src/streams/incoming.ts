@@ -1,8 +1,10 @@
 /** A message of a client, in memory that can be read by words. */
+import bufferUtil from 'bufferutil'
 
 /** A call costs more than a few bytes do. */
 const SHORT_BYTES = 128
 const WORD_BYTES = 4
+const MASK_BYTES = 4
 
 export class Incoming {
   /** How many bytes it has. */
@@ -44,9 +46,18 @@ export class Incoming {
     this.length = length
     this.isBinary = isBinary
     const { bytes, words } = this
-    const mask = source.readInt32LE(from - WORD_BYTES)
-    if (length > SHORT_BYTES) source.copy(bytes, 0, from, from + length)
-    else for (let i = 0; i < length; i++) bytes[i] = source[from + i]
+    if (length > SHORT_BYTES) {
+      bufferUtil.mask(
+        source.subarray(from, from + length),
+        source.subarray(from - MASK_BYTES, from),
+        bytes,
+        0,
+        length,
+      )
+      return
+    }
+    for (let i = 0; i < length; i++) bytes[i] = source[from + i]
+    const mask = source.readInt32LE(from - MASK_BYTES)
     for (let i = 0; i < length; i += WORD_BYTES) words[i >> 2] ^= mask
   }
 

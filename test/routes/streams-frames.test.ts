@@ -3,9 +3,8 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { JSON_PROTOCOL } from '../../src/api/frames.js'
-import { closeCode, pingFrame, textFrame, upgraded } from '../support/stream-raw.js'
+import { closeCode, frameBytes, pingFrame, textFrame, upgraded } from '../support/stream-raw.js'
 import { post, SocketClient, type StreamServer, streamServer } from '../support/stream-socket.js'
-import { frameBytes } from '../support/ws-receiver.js'
 
 let server: StreamServer
 const sockets: Socket[] = []

@@ -5,7 +5,7 @@ import { Receiver } from 'ws'
 import { Inbox } from '../../src/streams/inbox.js'
 import { Incoming } from '../../src/streams/incoming.js'
 import { holds } from '../support/property.js'
-import { type FrameParts, frameBytes } from '../support/ws-receiver.js'
+import { type FrameParts, frameBytes } from '../support/stream-raw.js'
 
 const PAYLOAD_MAX = 40_000
 const MASK = [0x5a, 0, 0xff, 0x81]

@@ -40,21 +40,34 @@ export async function upgraded(url: string, protocol: string): Promise<Socket> {
   return socket
 }
 
-/** A client's frame; its mask is 0, so that the payload stays what it is. */
-function frame(first: number, payload: Uint8Array, announced = payload.length): Buffer {
-  const header =
-    announced < 126
-      ? Buffer.of(first, 0x80 | announced)
-      : announced < 0x1_0000
-        ? Buffer.of(first, 0xfe, announced >> 8, announced & 0xff)
-        : Buffer.concat([Buffer.of(first, 0xff, 0, 0, 0, 0), u32(announced)])
-  return Buffer.concat([header, Buffer.alloc(4), payload])
+export interface FrameParts {
+  /** FIN, three reserved bits and the opcode. */
+  readonly first: number
+  readonly payload: Uint8Array
+  readonly mask?: readonly number[]
+  /** How long it claims to be. */
+  readonly announced?: number | undefined
+  /** Bytes that the length is written in, behind the second byte: 0, 2 or 8. As few as do, if not given. */
+  readonly lengthBytes?: 0 | 2 | 8
 }
 
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(value)
-  return bytes
+/** A frame as its bytes, right or wrong (RFC 6455, section 5.2). */
+export function frameBytes(parts: FrameParts): Buffer {
+  const { first, payload, mask, announced = payload.length } = parts
+  const { lengthBytes = announced < 126 ? 0 : announced < 0x1_0000 ? 2 : 8 } = parts
+  const header = Buffer.alloc(2 + lengthBytes)
+  header[0] = first
+  header[1] =
+    (mask === undefined ? 0 : 0x80) | (lengthBytes === 0 ? announced : lengthBytes === 2 ? 126 : 127)
+  if (lengthBytes === 2) header.writeUInt16BE(announced, 2)
+  if (lengthBytes === 8) header.writeBigUInt64BE(BigInt(announced), 2)
+  if (mask === undefined) return Buffer.concat([header, payload])
+  return Buffer.concat([header, Buffer.from(mask), payload.map((byte, i) => byte ^ mask[i & 3])])
+}
+
+/** A client's frame; its mask is 0, so that the payload stays what it is. */
+function frame(first: number, payload: Uint8Array, announced?: number): Buffer {
+  return frameBytes({ first, payload, mask: [0, 0, 0, 0], announced })
 }
 
 /** A text frame; `announced` says how long it claims to be. */

@@ -148,7 +148,7 @@ class Client {
     })
     this.#readAhead(raw, streams)
     streams.join(this)
-    this.session.begin(since, created_at === undefined ? undefined : Date.parse(created_at))
+    this.session.begin(since, created_at === undefined ? undefined : Number(new Date(created_at)))
   }
 
   /** Reads the socket ahead of the library, which listens to it and is told what it needs to know. */
@@ -228,6 +228,12 @@ function hangUp(socket: WebSocket, code: number, reason: string): void {
   socket.close(code, fitting(reason))
 }
 
+/** A frame that breaks the protocol, or a connection that broke: nothing the server could mend. */
+function isClients(error: Error & { code?: string }): boolean {
+  const { code = '' } = error
+  return code.startsWith('WS_ERR_') || code === 'ECONNRESET' || code === 'EPIPE'
+}
+
 /** The server, or the connection, has no time for that. */
 function giveUpSoon(socket: WebSocket): void {
   setTimeout(() => socket.terminate(), CLOSE_MS).unref()
@@ -258,7 +264,8 @@ export default async function streamRoutes(app: FastifyInstance, parts: StreamPa
   await app.register(websocket, {
     // The library's own would cut the connection before the reason is through.
     errorHandler(error, socket, request) {
-      request.log.error(error)
+      if (isClients(error)) return request.log.info({ err: error }, 'a stream broke')
+      request.log.error({ err: error }, 'a stream failed')
       hangUp(socket, CLOSE_INTERNAL_ERROR, 'the server failed')
       giveUpSoon(socket)
     },

@@ -76,7 +76,9 @@ export type SubscribeFrame = z.input<typeof SubscribeFrame>
 const UncheckedOps = OpsFrame.extend({ ops: z.array(z.unknown()) })
 export const ClientFrame = z.union([UncheckedOps, SubscribeFrame])
 
-const TIME_RULE = 'a time in UTC: "2026-01-31T12:00:00.000Z"'
+const TIME_RULE = 'a time in UTC, "2026-01-31T12:00:00.000Z", or milliseconds since 1970'
+/** What a Date can hold. */
+const TIME_MAX = 8.64e15
 const list = (text: string) => text.split(',').filter((item) => item !== '')
 
 /** Query of the upgrade request. */
@@ -96,13 +98,14 @@ export const StreamQuery = z.strictObject({
   since: integerText(0, Number.MAX_SAFE_INTEGER)
     .optional()
     .meta({ description: 'First tell what came after this notification: `41`.' }),
-  created_at: z.iso
-    .datetime({ error: TIME_RULE })
+  created_at: z
+    .union([z.iso.datetime(), integerText(0, TIME_MAX)], { error: TIME_RULE })
     .optional()
     .meta({
       description:
-        'When the partition that `since` counts in was made, as its hello told. If the partition of this ' +
-        'id is another, `since` means nothing to it: all that it has told is told, or told to be gone.',
+        'When the partition that `since` counts in was made, as its hello told: a time, or milliseconds ' +
+        'since 1970. If the partition of this id is another, `since` means nothing to it: all that it has ' +
+        'told is told, or told to be gone.',
     }),
   actor: Name.optional().meta({ description: 'Who acts in ops that name no actor: `vmbus`.' }),
 })

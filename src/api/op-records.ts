@@ -91,7 +91,7 @@ const NEEDS_ACTOR = Uint8Array.from(o.OP_NAMES, (name) => (ACTOR_REQUIRED.has(na
 /**
  * Checks the op that begins at `at`, gives it the actor `fallback` if it names none, and makes its names
  * those of the partition. Returns where the next one begins.
- * @param end where the frame ends
+ * @param end where the frame ends; two words of the op are in it
  * @throws OpInputError naming the field, by its JSON name
  */
 export function acceptOpRecord(
@@ -103,7 +103,7 @@ export function acceptOpRecord(
 ): number {
   const code = words[at] & o.OP_CODE
   const fixed = FIXED_WORDS[code] ?? 0
-  if (at + o.OP_HEADER_WORDS > end || fixed === 0) throw new OpInputError('op', 'the code of an op')
+  if (fixed === 0) throw new OpInputError('op', 'the code of an op')
   if ((words[at] & ~FIRST_WORD[code]) !== 0) throw new OpInputError('op', 'a code with bits that it has')
   const length = words[at + o.OP_LENGTH]
   if (length < fixed || length > end - at) throw new OpInputError('length', lengthRule(code, fixed))

@@ -20,6 +20,8 @@ function parameters(components: Components, schema: z.ZodObject | undefined, whe
       name,
       in: where,
       required: !isOptional(field as z.ZodType),
+      // Lists are written with commas.
+      ...(where === 'query' && rest.type === 'array' ? { style: 'form', explode: false } : {}),
       ...(description === undefined ? {} : { description }),
       schema: { ...rest, ...(examples === undefined ? {} : { examples }) },
     }

@@ -9,7 +9,7 @@ import {
   SLOT_TYPE,
   SLOT_WORDS,
 } from '../hv/messages.js'
-import { EFFECT_EVENT, EFFECT_MESSAGE, type Source } from './effects.js'
+import { EFFECT_EVENT, EFFECT_MESSAGE, FROM_EVENT, type Source } from './effects.js'
 import type { Machine } from './machine.js'
 
 /** A message to be put into a slot: header fields, and the payload as words of `source` from `at`. */
@@ -88,6 +88,6 @@ export function setFlag(m: Machine, f: number, frame: number, sint: number, flag
   const bit = 1 << (flag & 31)
   if ((chunk[at] & bit) !== 0) return false
   chunk[at] |= bit
-  m.effects.push(EFFECT_EVENT, m.vcpuId(m.rowOfFile(f)), m.sintWord(f, sint, 0), flag)
+  m.effects.push(EFFECT_EVENT, m.vcpuId(m.rowOfFile(f)), m.sintWord(f, sint, FROM_EVENT), flag)
   return true
 }

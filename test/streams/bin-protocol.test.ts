@@ -8,6 +8,7 @@ import { PORT_EVENT, PORT_MESSAGE } from '../../src/hv/hypercalls.js'
 import { CLAIMS_MAX, MEMORY_OP_BYTES_MAX, ROUTE_ENTRIES_WIRE_MAX } from '../../src/hv/limits.js'
 import { PAYLOAD_BYTES_MAX } from '../../src/hv/messages.js'
 import { HV_X64_MSR_SINT0 } from '../../src/hv/msrs.js'
+import { FROM_EVENT } from '../../src/synic/effects.js'
 import * as o from '../../src/synic/op.js'
 import { holds } from '../support/property.js'
 import { TestClient, TestTurn } from '../support/stream.js'
@@ -29,7 +30,19 @@ function client(profile: 'tlfs' | 'kvm' = 'tlfs') {
       turn.end()
       return made.frames()
     },
+    messages: () => {
+      turn.end()
+      return made.messages()
+    },
   }
+}
+
+/** The records of a message, each as its words. */
+function recordsIn(payload: Uint8Array): number[][] {
+  const words = Array.from(new Int32Array(new Uint8Array(payload).buffer))
+  const records: number[][] = []
+  for (let at = 0; at < words.length; at += words[at + 1]) records.push(words.slice(at, at + words[at + 1]))
+  return records
 }
 
 const GOOD: OpRecord = { first: o.OP_MSR_WRITE, args: [HV_X64_MSR_SINT0 + 2, 0xf3, 0] }
@@ -101,11 +114,25 @@ describe('an op that breaks a rule', () => {
     expect(frames()).toMatchObject([{ id: 7, results: [{ ok: true }] }])
   })
 
-  it('a header cut short: refused, for it names no op', () => {
+  it('a header cut short: refused, for its length does not fit', () => {
     const { send, frames, client: c } = client()
     send([RECORD_BATCH, 4, 7, 1, o.OP_APIC_ACK, 2])
-    expect(frames()).toMatchObject([{ id: 7, problem: { errors: [{ path: 'ops/0/op' }] } }])
+    expect(frames()).toMatchObject([{ id: 7, problem: { errors: [{ path: 'ops/0/length' }] } }])
     expect(c.closed).toEqual([])
+  })
+
+  it('a notification of an event flag says that an event is its source', () => {
+    const { host, client: c, messages } = client()
+    host.applyBatch([
+      { op: 'msr.write', vcpu: 1, msr: 'SIEFP', value: 0x11001 },
+      { op: 'msr.write', vcpu: 1, msr: 'SINT5', value: 0x55 },
+      { op: 'msr.write', vcpu: 1, msr: 'SCONTROL', value: 1 },
+      { op: 'event.signal', vcpu: 1, sint: 5, flag: 3 },
+    ])
+    c.session.catchUp()
+    const records = messages().flatMap(({ payload }) => recordsIn(payload))
+    const event = records.find(([first]) => (first & 0xff) === 0xd1)
+    expect(event?.slice(9)).toEqual([(5 << 8) | FROM_EVENT, 3])
   })
 
   it('is looked for in every op of a batch: each good form passes', () => {

@@ -1,7 +1,7 @@
 /** The socket around a StreamSession: upgrade, pings, slow readers, close codes. */
 import type { Socket } from 'node:net'
 import websocket from '@fastify/websocket'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { z } from 'zod'
 import {
@@ -83,7 +83,7 @@ class Streams {
   leave(client: Client): void {
     this.clients.delete(client)
     this.parts.streamMeter.clients = this.clients.size
-    this.parts.streamMeter.dropped += client.session.dropped
+    this.parts.streamMeter.dropped += client.session.takeDropped()
     const entry = this.#hubs.get(client.host)
     entry?.hub.delete(client.session)
     if (entry === undefined || entry.hub.size > 0) return
@@ -108,16 +108,19 @@ class Client {
   #held: Incoming[] = []
   /** The stream has ended on this side: what still comes is not looked at. */
   #closing = false
-  /** Pings since it last answered one. */
+  /** Pings since it last gave a sign of life. */
   #unanswered = 0
+  /** Bytes that have moved when it was looked after last. */
+  #movedBytes = 0
   #pingedAtMs = performance.now()
 
   constructor(
     private readonly socket: WebSocket,
-    raw: Socket,
+    private readonly raw: Socket,
     readonly host: PartitionHost,
     streams: Streams,
     query: z.infer<typeof StreamQuery>,
+    private readonly log: FastifyBaseLogger,
   ) {
     const { limits, turn, spare, scratch } = streams
     const { kinds, vcpus, since, created_at, actor } = query
@@ -128,7 +131,10 @@ class Client {
     const observe = streams.observe.bind(streams)
     const view = streamPartition(host, actor)
     this.session = new StreamSession(view, this.#outbox, protocol, { kinds, vcpus }, limits, now, observe)
-    const deleted = () => this.#outbox.close(CLOSE_DELETED, 'partition deleted')
+    const deleted = () => {
+      this.session.catchUp()
+      this.#outbox.close(CLOSE_DELETED, 'partition deleted')
+    }
     host.onDelete.add(deleted)
     socket.on('message', (data, isBinary) => this.#receive(Incoming.of(data as Buffer, isBinary)))
     socket.on('pong', () => {
@@ -157,7 +163,9 @@ class Client {
     const inbox = new Inbox(message, parts.frameBytes, {
       message: (one) => this.#receive(one),
       control: (frame) => library.call(raw, frame),
-      leave(rest) {
+      leave: (rest) => {
+        // What was asked before a close frame is answered before the library closes.
+        this.#outbox.flush()
         raw.off('data', read).on('data', library)
         library.call(raw, rest)
       },
@@ -178,14 +186,29 @@ class Client {
 
   /** A client that does not read its answers is not read from either. */
   #receive(message: Incoming): void {
-    if (this.#closing) return
+    if (this.#closing || this.socket.readyState !== this.socket.OPEN) return
     // Messages that came in one piece with others still arrive after a pause.
     if (this.#held.length > 0 || !this.#mayRead()) this.#held.push(message.copy())
-    else this.session.receive(message)
+    else this.#ask(message)
+  }
+
+  /** A mistake of this server ends the stream that met it, and no other. */
+  #ask(message: Incoming): void {
+    try {
+      this.session.receive(message)
+    } catch (error) {
+      this.log.error({ err: error }, 'a stream failed')
+      this.#outbox.close(CLOSE_INTERNAL_ERROR, 'the server failed')
+    }
+  }
+
+  /** The server is going away. */
+  goAway(): void {
+    this.#outbox.close(CLOSE_GOING_AWAY, 'the server is going away')
   }
 
   #mayRead(): boolean {
-    if (this.#outbox.buffered() <= this.#budgetBytes) return true
+    if (this.#outbox.buffered() <= this.#budgetBytes && !this.session.hasBacklog) return true
     if (!this.socket.isPaused) this.socket.pause()
     return false
   }
@@ -194,6 +217,7 @@ class Client {
   lookAfter(nowMs: number): void {
     this.session.tick()
     this.#resume()
+    this.#lookForLife()
     if (nowMs - this.#pingedAtMs < PING_MS) return
     // A ping stands behind what is unread: who still has that to read is slow, and not gone.
     if (this.#unanswered > 0 && this.#outbox.buffered() === 0) return this.socket.terminate()
@@ -203,8 +227,17 @@ class Client {
     this.socket.ping()
   }
 
+  /** Whatever it sends is one; from who is not read from, that it reads. Its pongs may stand far behind. */
+  #lookForLife(): void {
+    const { bytesRead, bytesWritten, writableLength } = this.raw
+    const movedBytes = bytesRead + (this.socket.isPaused ? bytesWritten - writableLength : 0)
+    if (movedBytes !== this.#movedBytes) this.#unanswered = 0
+    this.#movedBytes = movedBytes
+  }
+
   #resume(): void {
-    if (!this.socket.isPaused || this.#outbox.buffered() > this.#budgetBytes / 2) return
+    if (!this.socket.isPaused || this.session.hasBacklog) return
+    if (this.#outbox.buffered() > this.#budgetBytes / 2) return
     const held = this.#held
     this.#held = []
     for (const message of held) this.#receive(message)
@@ -248,7 +281,7 @@ function open(socket: WebSocket, request: FastifyRequest, streams: Streams): voi
   }
   const host = streams.parts.service.find(pid)
   if (host === undefined) return hangUp(socket, CLOSE_NO_PARTITION, 'no such partition')
-  new Client(socket, request.raw.socket, host, streams, query.data)
+  new Client(socket, request.raw.socket, host, streams, query.data, request.log)
 }
 
 /** Who asks for no WebSocket is told what a WebSocket would be closed for, or that it takes one. */
@@ -270,6 +303,7 @@ export default async function streamRoutes(app: FastifyInstance, parts: StreamPa
       giveUpSoon(socket)
     },
     preClose(done) {
+      for (const client of streams.clients) client.goAway()
       for (const socket of app.websocketServer.clients) {
         hangUp(socket, CLOSE_GOING_AWAY, 'the server is going away')
         giveUpSoon(socket)
@@ -285,7 +319,10 @@ export default async function streamRoutes(app: FastifyInstance, parts: StreamPa
   })
   const timer = setInterval(() => {
     const nowMs = performance.now()
-    for (const client of streams.clients) client.lookAfter(nowMs)
+    for (const client of streams.clients) {
+      client.lookAfter(nowMs)
+      parts.streamMeter.dropped += client.session.takeDropped()
+    }
   }, TICK_MS)
   timer.unref()
   app.addHook('onClose', async () => clearInterval(timer))

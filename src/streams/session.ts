@@ -59,6 +59,10 @@ export class StreamSession implements Requests {
   #behindSinceMs: number | null = null
   /** First notification left out since then; 0 while none is. */
   #gapFrom = 0
+  /** A replay is told as the reader reads, and what comes meanwhile waits in the ring behind it. */
+  #hasBacklog = false
+  /** Answers that were due meanwhile. */
+  #dueAnswers: Answered[] = []
   /** Answers that wait for a vCPU to wake. */
   readonly #waits = new Set<() => void>()
   #heldBytes = 0
@@ -78,6 +82,18 @@ export class StreamSession implements Requests {
   ) {
     this.#filter = this.#become(filter)
     this.#cursor = partition.lastN
+  }
+
+  /** There is more to tell before the client may ask for something: its answer comes behind that. */
+  get hasBacklog(): boolean {
+    return this.#hasBacklog
+  }
+
+  /** Notifications left out since the last call. */
+  takeDropped(): number {
+    const { dropped } = this
+    this.dropped = 0
+    return dropped
   }
 
   get filter(): NotificationFilter {
@@ -103,6 +119,7 @@ export class StreamSession implements Requests {
     const seen = isAnother ? 0 : since
     if (seen >= lastN) return
     this.#cursor = seen
+    this.#hasBacklog = true
     this.catchUp()
   }
 
@@ -145,7 +162,7 @@ export class StreamSession implements Requests {
 
   /** Another filter, from here on. */
   subscribe(id: number, filter: Filter): void {
-    this.catchUp()
+    this.#tellAll()
     // What the old filter was left out of is told before the new one begins.
     this.#endGap()
     this.#filter = this.#become(filter)
@@ -155,6 +172,12 @@ export class StreamSession implements Requests {
   /** Tells what is new. */
   catchUp(): void {
     this.#tell(this.#write)
+  }
+
+  /** The same, however much has come in this turn; a reader with too much unread gets no more. */
+  #tellAll(): void {
+    const { budgetBytes } = this.limits
+    this.#tell(this.#write, this.outlet.buffered() > budgetBytes ? budgetBytes : Number.POSITIVE_INFINITY)
   }
 
   readonly #write = (run: Run): void => {
@@ -177,11 +200,14 @@ export class StreamSession implements Requests {
   tick(): void {
     const buffered = this.outlet.buffered()
     const behindMs = this.#behindSinceMs === null ? 0 : this.now() - this.#behindSinceMs
-    if (buffered > this.limits.cutBytes || behindMs > this.limits.cutMs) {
+    // An answer may be longer than what may lie unread; it is no reason to cut off who reads it.
+    const isFull = this.#behindSinceMs !== null && buffered > this.limits.cutBytes
+    if (isFull || behindMs > this.limits.cutMs) {
       this.outlet.close(CLOSE_TOO_SLOW, 'the reader is too slow')
     } else if (buffered <= this.limits.budgetBytes / 2) {
       this.#endGap()
       this.catchUp()
+      if (!this.#hasBacklog) for (const answered of this.#dueAnswers.splice(0)) this.#answer(answered)
     }
   }
 
@@ -189,6 +215,7 @@ export class StreamSession implements Requests {
   end(): void {
     for (const end of this.#waits) end()
     this.#waits.clear()
+    this.#dueAnswers = []
   }
 
   #endGap(): void {
@@ -199,8 +226,13 @@ export class StreamSession implements Requests {
     this.#behindSinceMs = null
   }
 
+  /** Behind what is to tell. Only an answer that waited can meet a backlog. */
   #answer(answered: Answered): void {
-    this.catchUp()
+    if (this.#hasBacklog) {
+      this.#dueAnswers.push(answered)
+      return
+    }
+    this.#tellAll()
     answered.write(this.outlet)
   }
 
@@ -208,16 +240,18 @@ export class StreamSession implements Requests {
    * Moves the cursor over what is new, run by run. A reader that has left too much unread gets none of it;
    * one for whom this alone is too much at once gets the rest as it reads.
    */
-  #tell(write: (run: Run) => void): void {
+  #tell(write: (run: Run) => void, budgetBytes = this.limits.budgetBytes): void {
     const from = this.#cursor + 1
     const { lastN, firstN } = this.partition
     if (from > lastN) return
-    if (this.outlet.buffered() > this.limits.budgetBytes) {
+    if (this.outlet.buffered() > budgetBytes) {
       this.#behindSinceMs ??= this.now()
+      if (this.#hasBacklog) return
       if (this.#gapFrom === 0) this.#gapFrom = from
     } else if (this.filter.isClosed && this.#gapFrom === 0 && from >= firstN) {
       // Nothing to tell, as for those who only post.
       this.#cursor = lastN
+      this.#hasBacklog = false
       this.#behindSinceMs = null
       return
     }
@@ -231,12 +265,13 @@ export class StreamSession implements Requests {
       const run = this.#cursor < lastN ? this.partition.run(this.#cursor + 1, lastN) : undefined
       if (run === undefined) break
       if (this.#gapFrom !== 0) this.dropped += wantedOf(run, this.filter).length
-      else if (this.outlet.buffered() > this.limits.budgetBytes) {
+      else if (this.outlet.buffered() > budgetBytes) {
         this.#behindSinceMs ??= this.now()
         return
       } else write(run)
       this.#cursor = numberOf(run.words, run.starts[run.end - 1])
     }
+    this.#hasBacklog = false
     if (this.#gapFrom === 0) this.#behindSinceMs = null
   }
 }

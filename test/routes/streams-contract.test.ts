@@ -1,7 +1,7 @@
 /** What the stream promises each client, on real sockets in either protocol: names, close codes, filters. */
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { BIN_PROTOCOL, type Filter, JSON_PROTOCOL } from '../../src/api/frames.js'
 import { batch } from '../support/stream-records.js'
@@ -171,6 +171,30 @@ describe('close code', () => {
     },
   )
 
+  it('1011 for a mistake of the server, which no other stream notices', async () => {
+    server = await streamServer()
+    const { host } = server
+    const [one, other] = [await join(), await join()]
+    const applyBatch = vi.spyOn(host, 'applyBatch').mockImplementationOnce(() => {
+      throw new Error('a mistake')
+    })
+    one.send({ id: 1, ops: [post()] })
+    expect((await one.closed)[0]).toBe(1011)
+    applyBatch.mockRestore()
+    expect(await other.ask(post())).toMatchObject({ results: [{ ok: true }] })
+  })
+
+  it('4010 behind all that was told before', async () => {
+    server = await streamServer()
+    const { host, service } = server
+    const watcher = await join()
+    host.applyBatch([post()])
+    const { lastN } = host.notifications
+    service.delete('p1')
+    expect((await watcher.closed)[0]).toBe(4010)
+    expect(watcher.numbers.at(-1)).toBe(lastN)
+  })
+
   it('4010 ends a stream for good: what the client sends then makes no vCPUs', async () => {
     server = await streamServer()
     const { service } = server
@@ -317,6 +341,24 @@ describe.each(PROTOCOLS)('who comes back in %s', (protocol) => {
     const isLast = ({ n, kind, gap }: Frame) => gap?.to === lastN || (kind !== undefined && n === lastN)
     await late.until(isLast)
     expect(await Promise.race([late.ask(), late.closed])).toMatchObject({ results: [] })
+  })
+
+  it('is answered behind all that there was to tell, however long that takes to read', async () => {
+    server = await streamServer({ limits: { budgetBytes: 64 * 1024 } })
+    const early = await join()
+    const posts = Array.from({ length: 200 }, () => [complete(), post(0, 'ab'.repeat(240))]).flat()
+    for (let i = 0; i < 10; i++) await early.ask(...posts)
+    const { lastN } = server.host.notifications
+    for (const request of [{ ops: [] }, { subscribe: { kinds: ['eoi' as const] } }]) {
+      const late = await join('since=0', protocol)
+      late.send({ id: 99, ...request })
+      await late.until(({ id }) => id === 99)
+      expect(late.numbers).toEqual(
+        Array.from({ length: lastN - late.numbers[0] + 1 }, (_, i) => late.numbers[0] + i),
+      )
+      expect(late.numbers.at(-1)).toBe(lastN)
+      expect(late.frames.some(({ gap }) => gap !== undefined && gap.from > 20)).toBe(false)
+    }
   })
 
   it('from the future is told what comes', async () => {

@@ -66,6 +66,17 @@ describe('frames in one write', () => {
     expect(partition.seq).toBe(seq + 1)
   })
 
+  it('before a close frame are answered before the connection ends', async () => {
+    const socket = await raw()
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+    socket.write(Buffer.concat([part(0x81, asking(1)), CLOSE]))
+    expect(await closeCode(socket)).toBe(1000)
+    const bytes = Buffer.concat(chunks)
+    expect(bytes.indexOf('{"id":1,"seq"')).toBeGreaterThan(0)
+    expect(bytes.indexOf('{"id":1,"seq"')).toBeLessThan(bytes.lastIndexOf(0x88))
+  })
+
   it.each([1, 7, 1000, 70_000])('are the same in pieces of %d bytes', async (size) => {
     const { partition } = server.host
     const { seq } = partition

@@ -51,6 +51,18 @@ describe('a silent client', () => {
     expect(seen).toEqual([0, 1, 1, 2, 2, 3, 3, 4])
   })
 
+  it('is alive as long as it sends anything, though its pongs may stand far behind', async () => {
+    const socket = new WebSocket(server.url, { autoPong: false })
+    sockets.push(socket)
+    await once(socket, 'message')
+    for (let i = 0; i < 6; i++) {
+      socket.send('{"id":1,"ops":[]}')
+      await once(socket, 'message')
+      vi.advanceTimersByTime(15_000)
+    }
+    expect(server.meter.clients).toBe(1)
+  })
+
   it('is dropped if it has not answered by the next ping', async () => {
     const socket = new WebSocket(server.url, { autoPong: false })
     sockets.push(socket)

@@ -1,7 +1,7 @@
 /** What the stream promises each client, on real sockets in either protocol: names, close codes, filters. */
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { BIN_PROTOCOL, type Filter, JSON_PROTOCOL } from '../../src/api/frames.js'
 import { batch } from '../support/stream-records.js'
@@ -170,30 +170,6 @@ describe('close code', () => {
       await expect.poll(() => server.meter.dropped).toBe((gap?.to ?? 0) - (gap?.from ?? 0) + 1)
     },
   )
-
-  it('1011 for a mistake of the server, which no other stream notices', async () => {
-    server = await streamServer()
-    const { host } = server
-    const [one, other] = [await join(), await join()]
-    const applyBatch = vi.spyOn(host, 'applyBatch').mockImplementationOnce(() => {
-      throw new Error('a mistake')
-    })
-    one.send({ id: 1, ops: [post()] })
-    expect((await one.closed)[0]).toBe(1011)
-    applyBatch.mockRestore()
-    expect(await other.ask(post())).toMatchObject({ results: [{ ok: true }] })
-  })
-
-  it('4010 behind all that was told before', async () => {
-    server = await streamServer()
-    const { host, service } = server
-    const watcher = await join()
-    host.applyBatch([post()])
-    const { lastN } = host.notifications
-    service.delete('p1')
-    expect((await watcher.closed)[0]).toBe(4010)
-    expect(watcher.numbers.at(-1)).toBe(lastN)
-  })
 
   it('4010 ends a stream for good: what the client sends then makes no vCPUs', async () => {
     server = await streamServer()

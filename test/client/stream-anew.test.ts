@@ -109,28 +109,22 @@ describe.each(CODECS)('another partition under the same id, in %s', (_name, code
     const { stream } = await begun(url, { codec })
     await stream.close()
     const { lastN: since, createdAt } = stream
-    const same: StreamEvent[] = []
-    const again = new SynicdClient(url).stream('p1', {
-      codec,
-      since,
-      createdAt,
-      onEvent: (e) => same.push(e),
-    })
-    await again.ops([complete])
-    expect(same.map(({ kind }) => kind)).not.toContain('restarted')
-    await again.close()
+    const comeBack = () => {
+      const events: StreamEvent[] = []
+      const onEvent = (event: StreamEvent) => events.push(event)
+      const again = new SynicdClient(url).stream('p1', { codec, since, createdAt, onEvent })
+      return { events, again }
+    }
+    const same = comeBack()
+    await same.again.ops([complete])
+    expect(same.events.map(({ kind }) => kind)).not.toContain('restarted')
+    await same.again.close()
     service.delete('p1')
     await aMoment()
     const host = partitionWithSynic(service)
-    const other: StreamEvent[] = []
-    const anew = new SynicdClient(url).stream('p1', {
-      codec,
-      since,
-      createdAt,
-      onEvent: (e) => other.push(e),
-    })
-    await anew.ops([])
-    expect(other[0]).toEqual({ kind: 'restarted', created_at: host.createdAt.toISOString() })
-    await anew.close()
+    const other = comeBack()
+    await other.again.ops([])
+    expect(other.events[0]).toEqual({ kind: 'restarted', created_at: host.createdAt.toISOString() })
+    await other.again.close()
   })
 })

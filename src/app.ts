@@ -17,6 +17,7 @@ import { Outgoing } from '../routes/outgoing.js'
 import { answerBrokenHttp, handleUnknown, handleUnroutable } from '../routes/problems.js'
 import { limitRate } from '../routes/rate-limit.js'
 import streamRoutes from '../routes/streams.js'
+import { hasTooManyParts, JSON_PARTS_RULE } from './api/json-text.js'
 import { JSON_TYPE } from './api/operation.js'
 import { InputError } from './api/problem.js'
 import type { Service } from './engine/service.js'
@@ -81,12 +82,19 @@ function malformed(body: string): InputError {
   return new InputError([{ path: '', message }], 'malformed-json', `The body ${message}.`)
 }
 
+/** A body that would hold everybody else while it is read. */
+function overgrown(): InputError {
+  const message = `must ${JSON_PARTS_RULE}`
+  return new InputError([{ path: '', message }], 'body-too-large', `The body ${message}.`)
+}
+
 /** JSON bodies and nothing else; a route that takes bytes says so itself. An empty body is none. */
 function parseJsonOnly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
   app.addContentTypeParser<string>(JSON_TYPE, { parseAs: 'string' }, (request, body, done) => {
     if (body === '') return done(null, undefined)
+    if (hasTooManyParts(body)) return done(overgrown())
     parse(request, body, (error, value) => done(error === null ? null : malformed(body), value))
   })
 }

@@ -1,5 +1,6 @@
 /** `synic.v1.json`: one JSON object a text message, for people, dashboards and scripts. */
 import { ClientFrame, JSON_PROTOCOL } from '../api/frames.js'
+import { hasTooManyParts, JSON_PARTS_RULE } from '../api/json-text.js'
 import { notificationText } from '../api/notification.js'
 import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
@@ -13,7 +14,9 @@ export class JsonProtocol implements Protocol {
 
   read(message: Incoming, requests: Requests): string | undefined {
     if (message.isBinary) return 'this protocol has text frames'
-    const frame = parse(message.text())
+    const text = message.text()
+    if (hasTooManyParts(text)) return `a frame must ${JSON_PARTS_RULE}`
+    const frame = parse(text)
     if (frame === undefined) return RULE
     if ('subscribe' in frame) requests.subscribe(frame.id, frame.subscribe)
     else {

@@ -1,11 +1,13 @@
 /** Bad input of every kind: refused with a problem that names the place, and the partition is as it was. */
 import { describe, expect, it } from 'vitest'
+import { JSON_PARTS_MAX } from '../../src/api/json-text.js'
 import { testApp } from '../support/app.js'
 import { expectProblem } from '../support/expect-problem.js'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const BYTES = { 'content-type': 'application/octet-stream' }
-const BODY_MAX = 2 * 1024 * 1024
+/** Room for more values than may be. */
+const BODY_MAX = 8 * 1024 * 1024
 const write = { op: 'msr.write', vcpu: 0, msr: 'SIMP', value: '0x1001' }
 const TOO_BIG = '0x10000000000000000'
 
@@ -84,6 +86,10 @@ const CASES: Readonly<Record<string, Bad>> = {
       413,
       'body-too-large',
     ),
+    headers: JSON_TYPE,
+  },
+  'a body of more values than may be': {
+    ...post('/ops', `{"ops":[${'1,'.repeat(JSON_PARTS_MAX)}1]}`, 413, 'body-too-large', ''),
     headers: JSON_TYPE,
   },
   'a wrong content type': {

@@ -72,6 +72,11 @@ export class Connection {
     this.#socket.close(1000)
   }
 
+  /** Ends it without waiting for the other side, which does not answer: it would keep a process alive. */
+  abandon(): void {
+    this.#socket.terminate?.()
+  }
+
   #listen(): void {
     const on = <Event>(type: string, listener: (event: Event) => void) =>
       this.#socket.addEventListener(type, (event) => listener(event as Event))
@@ -104,6 +109,7 @@ export class Connection {
   /** Not waiting for the close frame's answer, which would not come either. */
   #giveUp(ms: number): void {
     this.#socket.close()
+    this.abandon()
     const cause = new SynicdTimeout(this.#parts.url, ms)
     this.#end({ code: CLOSED_ABNORMALLY, reason: '', cause })
   }

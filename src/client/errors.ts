@@ -103,6 +103,16 @@ export class SynicdInterrupted extends SynicdError {
   }
 }
 
+/** The batch was longer than a message to this server may be: it was not applied, and never will be. */
+export class SynicdTooLarge extends SynicdError {
+  override name = 'SynicdTooLarge'
+
+  /** @param bytes of the message that it made */
+  constructor(readonly bytes: number) {
+    super(`the server takes no message as long as this batch's, of ${bytes} bytes: send it in parts`)
+  }
+}
+
 /** The stream is over. */
 export class SynicdStreamClosed extends SynicdError {
   override name = 'SynicdStreamClosed'

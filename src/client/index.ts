@@ -12,6 +12,7 @@ export {
   SynicdProblem,
   SynicdStreamClosed,
   SynicdTimeout,
+  SynicdTooLarge,
   SynicdUnexpectedReply,
   SynicdUnreachable,
 } from './errors.js'

@@ -1,10 +1,13 @@
 /** Batches of a stream that wait to be sent or answered, in order and bounded. */
 
 import type { Answer, Refusal } from '../api/server-frames.js'
-import { SynicdBusy, SynicdInterrupted, SynicdProblem } from './errors.js'
+import { SynicdBusy, SynicdInterrupted, SynicdProblem, SynicdTooLarge } from './errors.js'
 import type { BatchResult } from './partition.js'
 
 type Frame = string | Uint8Array
+
+const encoder = new TextEncoder()
+const bytesOf = (frame: Frame) => (typeof frame === 'string' ? encoder.encode(frame).length : frame.length)
 
 interface Pending {
   readonly frame: Frame
@@ -54,6 +57,23 @@ export class Requests {
     const pending = this.#take(frame.id)
     if ('problem' in frame) pending?.reject(new SynicdProblem(frame.problem))
     else pending?.resolve({ seq: frame.seq, results: frame.results })
+  }
+
+  /**
+   * The server hung up on a message that was too large for it. That was the longest of those in doubt, or the
+   * longest came behind it: either way it was not applied. Of the others nobody can tell.
+   */
+  refuseLongest(): void {
+    let longest = -1
+    let length = -1
+    for (const [id, { sent, frame }] of this.#pending) {
+      const bytes = sent ? bytesOf(frame) : -1
+      if (bytes > length) {
+        longest = id
+        length = bytes
+      }
+    }
+    this.#take(longest)?.reject(new SynicdTooLarge(length))
   }
 
   /** The connection broke: what was sent is in doubt, the rest still waits. */

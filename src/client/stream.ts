@@ -16,6 +16,8 @@ const CLOSE_PATIENCE_MS = 1000
 const CLOSE_NORMAL = 1000
 const EXCERPT_LENGTH = 120
 const CLOSE_TOO_SLOW: typeof frames.CLOSE_TOO_SLOW = 4008
+/** RFC 6455, section 7.4.1. */
+const CLOSE_TOO_LARGE = 1009
 /** Codes from here on are the application's own: but for one they would be the same next time. */
 const APPLICATION_CODES = 4000
 
@@ -115,8 +117,9 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
    * Applies a batch in one piece; batches are applied in the order of the calls. Before the first hello and
    * between connections it waits.
    *
-   * Rejected with `SynicdProblem` if it was refused and nothing applied, `SynicdInterrupted` if a break
-   * leaves it in doubt, `SynicdStreamClosed` or why else the stream ended, `SynicdBusy` if too many wait.
+   * Rejected with `SynicdProblem` or `SynicdTooLarge` if it was refused and nothing applied,
+   * `SynicdInterrupted` if a break leaves it in doubt, `SynicdStreamClosed` or why else the stream ended,
+   * `SynicdBusy` if too many wait.
    */
   async ops(ops: readonly Op[], options: o.SendOptions = {}): Promise<BatchResult> {
     if (this.#closing) throw this.#reason
@@ -166,6 +169,7 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
     const { done, stop } = pause(CLOSE_PATIENCE_MS)
     await Promise.race([connection.ended, done])
     stop()
+    connection.abandon()
   }
 
   /** One connection after the other, until it is over. */
@@ -187,6 +191,7 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
         const unreachable = new SynicdUnreachable(this.#url, cause)
         return this.#end(unreachable, unreachable)
       }
+      if (ending.code === CLOSE_TOO_LARGE) this.#requests.refuseLongest()
       this.#requests.interrupt(cause)
       this.#become('connecting', cause)
       const { done, stop } = pause(o.backoffMs(rule, failures))

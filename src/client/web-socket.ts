@@ -6,6 +6,8 @@ export interface WebSocketLike {
   readonly readyState: number
   send(data: string | Uint8Array<ArrayBuffer>): void
   close(code?: number, reason?: string): void
+  /** Ends the connection without a word, where that is possible: that of the package `ws` can. */
+  terminate?(): void
   addEventListener(type: string, listener: (event: { readonly type: string }) => void): void
 }
 

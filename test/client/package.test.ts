@@ -62,6 +62,7 @@ describe('the installed package', () => {
       'SynicdStream',
       'SynicdStreamClosed',
       'SynicdTimeout',
+      'SynicdTooLarge',
       'SynicdUnexpectedReply',
       'SynicdUnreachable',
       'jsonCodec',

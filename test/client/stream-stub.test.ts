@@ -115,6 +115,29 @@ describe('close code', () => {
   })
 })
 
+describe('a batch that is too long for the server', () => {
+  it.each<[string, string[], string[]]>([
+    ['alone', ['ab'.repeat(300)], ['SynicdTooLarge']],
+    ['before another', ['ab'.repeat(300), 'ab'], ['SynicdTooLarge', 'SynicdInterrupted']],
+    ['behind one that is in doubt', ['ab', 'ab'.repeat(300)], ['SynicdInterrupted', 'SynicdTooLarge']],
+  ])('%s, is told by its own error, and the stream comes back', async (_what, texts, errors) => {
+    onConnection = (socket, count) => {
+      say(socket, hello(0))
+      socket.on('message', (data: Buffer) => {
+        if (count > 1) say(socket, { id: JSON.parse(String(data)).id, seq: 1, results: [] })
+        else if (data.length > 500) socket.close(1009)
+      })
+    }
+    const large = open()
+    await large.opened
+    const outcomes = await Promise.allSettled(
+      texts.map((hex) => large.ops([{ op: 'message.post', vcpu: 0, sint: 2, type: 1, hex }])),
+    )
+    expect(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.name)).toEqual(errors)
+    expect(await large.ops([])).toEqual({ seq: 1, results: [] })
+  })
+})
+
 describe('a partition made anew', () => {
   /** First one that has told 5, then another. */
   const another =
@@ -199,6 +222,25 @@ describe('a partition made anew', () => {
     await behind.ops([])
     expect(await read(behind, 4)).toEqual([1, [2, 3], LATER, [1, 2]])
   })
+})
+
+it('a server that does not take the goodbye is left without it', async () => {
+  let isGone = () => {}
+  const gone = new Promise<void>((resolve) => {
+    isGone = resolve
+  })
+  onConnection = (socket) => {
+    say(socket, hello(0))
+    socket.on('close', isGone)
+    // What comes from now on is not read, a close frame neither.
+    socket.pause()
+  }
+  const hung = open()
+  await hung.opened
+  await hung.close()
+  for (const socket of server.clients) socket.resume()
+  await gone
+  expect([...server.clients].map(({ readyState }) => readyState)).toEqual([])
 })
 
 describe('a server that falls silent', () => {

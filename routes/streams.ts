@@ -77,7 +77,7 @@ class Streams {
       entry = { hub, stop: host.notifications.listen(hub.news) }
       this.#hubs.set(host, entry)
     }
-    entry.hub.add(client.session)
+    entry.hub.add(client.session, (error) => client.fail(error))
   }
 
   leave(client: Client): void {
@@ -104,7 +104,8 @@ class Client {
   readonly session: StreamSession
   readonly #outbox: Outbox
   readonly #budgetBytes: number
-  /** Messages that wait until the client has read its answers. */
+  readonly #inbox: Inbox
+  /** Messages that the library had already read when the client was to be read from no more. */
   #held: Incoming[] = []
   /** The stream has ended on this side: what still comes is not looked at. */
   #closing = false
@@ -140,28 +141,29 @@ class Client {
     socket.on('pong', () => {
       this.#unanswered = 0
     })
-    // Pongs, too, are something to read.
-    socket.on('ping', () => this.#mayRead())
-    raw.on('drain', () => {
-      this.session.tick()
-      this.#resume()
-    })
+    answerPings(socket)
+    raw.on('drain', () => this.#tick())
     socket.on('close', () => {
       this.#outbox.discard()
       this.session.end()
       host.onDelete.delete(deleted)
       streams.leave(this)
     })
-    this.#readAhead(raw, streams)
+    this.#inbox = this.#readAhead(raw, streams)
     streams.join(this)
     this.session.begin(since, created_at === undefined ? undefined : Number(new Date(created_at)))
+    // What it asks while it is told what it missed is read behind that.
+    this.#mayRead()
   }
 
   /** Reads the socket ahead of the library, which listens to it and is told what it needs to know. */
-  #readAhead(raw: Socket, { message, parts }: Streams): void {
+  #readAhead(raw: Socket, { message, parts }: Streams): Inbox {
     const [library] = raw.listeners('data') as ((bytes: Buffer) => void)[]
     const inbox = new Inbox(message, parts.frameBytes, {
-      message: (one) => this.#receive(one),
+      message: (one) => {
+        this.#ask(one)
+        return this.#mayRead()
+      },
       control: (frame) => library.call(raw, frame),
       leave: (rest) => {
         // What was asked before a close frame is answered before the library closes.
@@ -176,6 +178,7 @@ class Client {
     raw.prependListener('close', () => {
       this.#closing = true
     })
+    return inbox
   }
 
   close(code: number, reason: string): void {
@@ -184,22 +187,25 @@ class Client {
     hangUp(this.socket, code, reason)
   }
 
-  /** A client that does not read its answers is not read from either. */
+  /** A message that the library has read. Those that came in one piece with it arrive after a pause, too. */
   #receive(message: Incoming): void {
-    if (this.#closing || this.socket.readyState !== this.socket.OPEN) return
-    // Messages that came in one piece with others still arrive after a pause.
-    if (this.#held.length > 0 || !this.#mayRead()) this.#held.push(message.copy())
+    if (this.#held.length > 0 || !this.#mayRead()) this.#held.push(message)
     else this.#ask(message)
   }
 
-  /** A mistake of this server ends the stream that met it, and no other. */
   #ask(message: Incoming): void {
+    if (this.#closing || this.socket.readyState !== this.socket.OPEN) return
     try {
       this.session.receive(message)
     } catch (error) {
-      this.log.error({ err: error }, 'a stream failed')
-      this.#outbox.close(CLOSE_INTERNAL_ERROR, 'the server failed')
+      this.fail(error)
     }
+  }
+
+  /** A mistake of this server ends the stream that met it, and no other. */
+  fail(error: unknown): void {
+    this.log.error({ err: error }, 'a stream failed')
+    this.#outbox.close(CLOSE_INTERNAL_ERROR, 'the server failed')
   }
 
   /** The server is going away. */
@@ -207,6 +213,7 @@ class Client {
     this.#outbox.close(CLOSE_GOING_AWAY, 'the server is going away')
   }
 
+  /** A client that does not read its answers is not read from either. */
   #mayRead(): boolean {
     if (this.#outbox.buffered() <= this.#budgetBytes && !this.session.hasBacklog) return true
     if (!this.socket.isPaused) this.socket.pause()
@@ -215,8 +222,7 @@ class Client {
 
   /** Pings, gaps and the end of patience. */
   lookAfter(nowMs: number): void {
-    this.session.tick()
-    this.#resume()
+    this.#tick()
     this.#lookForLife()
     if (nowMs - this.#pingedAtMs < PING_MS) return
     // A ping stands behind what is unread: who still has that to read is slow, and not gone.
@@ -225,6 +231,15 @@ class Client {
     this.#unanswered++
     this.#pingedAtMs = nowMs
     this.socket.ping()
+  }
+
+  #tick(): void {
+    try {
+      this.session.tick()
+    } catch (error) {
+      this.fail(error)
+    }
+    this.#resume()
   }
 
   /** Whatever it sends is one; from who is not read from, that it reads. Its pongs may stand far behind. */
@@ -238,11 +253,34 @@ class Client {
   #resume(): void {
     if (!this.socket.isPaused || this.session.hasBacklog) return
     if (this.#outbox.buffered() > this.#budgetBytes / 2) return
+    this.#inbox.resume()
     const held = this.#held
     this.#held = []
     for (const message of held) this.#receive(message)
-    if (this.#held.length === 0) this.socket.resume()
+    if (!this.#inbox.isStopped && this.#held.length === 0 && this.#mayRead()) this.socket.resume()
   }
+}
+
+/**
+ * Answers one ping at a time, of those that come meanwhile the last (RFC 6455, section 5.5.3): a flood of
+ * them piles up no answers, and a burst is no reason to hang up, as it is to the library.
+ */
+function answerPings(socket: WebSocket): void {
+  let isAnswering = false
+  let next: Buffer | null = null
+  const answer = (data: Buffer): void => {
+    isAnswering = true
+    socket.pong(data, false, () => {
+      isAnswering = false
+      const waiting = next
+      next = null
+      if (waiting !== null && socket.readyState === socket.OPEN) answer(waiting)
+    })
+  }
+  socket.on('ping', (data) => {
+    if (isAnswering) next = data
+    else if (socket.readyState === socket.OPEN) answer(data)
+  })
 }
 
 /**
@@ -313,6 +351,8 @@ export default async function streamRoutes(app: FastifyInstance, parts: StreamPa
     options: {
       maxPayload: parts.frameBytes,
       perMessageDeflate: false,
+      // The library hangs up on who sends sixty in one piece.
+      autoPong: false,
       handleProtocols: (offered: Set<string>) =>
         [JSON_PROTOCOL, BIN_PROTOCOL].find((protocol) => offered.has(protocol)) ?? false,
     },

@@ -6,7 +6,8 @@ import type { Turn } from './turn.js'
 import { FrameBuffer } from './websocket-frames.js'
 
 export class PartitionHub {
-  readonly #sessions = new Set<StreamSession>()
+  /** With each, whom to tell if it fails. */
+  readonly #sessions = new Map<StreamSession, (error: unknown) => void>()
   readonly #frames = new FrameBuffer()
   #isAwaited = false
   /** Frames of this turn, by who can have them. Made anew: a map that is cleared keeps its past alive. */
@@ -23,8 +24,9 @@ export class PartitionHub {
     return this.#sessions.size
   }
 
-  add(session: StreamSession): void {
-    this.#sessions.add(session)
+  /** @param fail ends this session's stream: what it met is no fault of the others */
+  add(session: StreamSession, fail: (error: unknown) => void): void {
+    this.#sessions.set(session, fail)
   }
 
   delete(session: StreamSession): void {
@@ -40,10 +42,18 @@ export class PartitionHub {
 
   readonly #distribute = (): void => {
     this.#isAwaited = false
-    for (const session of this.#sessions) session.catchUpShared(this.#blockOf)
+    for (const session of this.#sessions.keys()) this.#tell(session)
     this.#made = null
     this.#last = null
     this.partition.settle()
+  }
+
+  #tell(session: StreamSession): void {
+    try {
+      session.catchUpShared(this.#blockOf)
+    } catch (error) {
+      this.#sessions.get(session)?.(error)
+    }
   }
 
   readonly #blockOf = (session: StreamSession, run: Run): Block => {

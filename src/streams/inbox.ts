@@ -20,11 +20,15 @@ const MASK_BYTES = 4
 
 /** Not enough bytes yet to tell how long a frame is. */
 const UNKNOWN = 0
+/** It is the library's. */
 const NOT_OURS = -1
+/** A frame was taken, and the next one may be; or is to wait. */
+const GO_ON = 1
+const STOP = 2
 
 export interface InboxReader {
-  /** One message; it holds until this returns. */
-  message(message: Incoming): void
+  /** Takes one message, which holds until this returns, and says whether the next one may come. */
+  message(message: Incoming): boolean
   /** A ping or a pong, whole, for the library. */
   control(frame: Buffer): void
   /** All that follows is the library's, these bytes first. */
@@ -37,6 +41,8 @@ export class Inbox {
   #cutBytes = 0
   /** The first bytes of one whose length is not known. */
   #head: Buffer | null = null
+  /** What came behind a message that nothing may follow for now; null while anything may. */
+  #rest: Buffer | null = null
 
   /**
    * @param message where messages are put; may serve many sockets
@@ -48,44 +54,66 @@ export class Inbox {
     private readonly reader: InboxReader,
   ) {}
 
+  /** A message was taken that nothing is to follow before `resume`. */
+  get isStopped(): boolean {
+    return this.#rest !== null
+  }
+
+  /** Goes on behind it; the next message may stop it again. */
+  resume(): void {
+    const rest = this.#rest
+    this.#rest = null
+    if (rest !== null) this.#readFrames(rest)
+  }
+
   /** Reads what has come; not to be called again after `leave`. */
   read(chunk: Buffer): void {
-    const rest = this.#mend(chunk)
-    const end = rest.length
+    const head = this.#head
+    const cut = this.#cut
+    if (this.#rest !== null) this.#rest = Buffer.concat([this.#rest, chunk])
+    else if (cut !== null) this.#complete(cut, chunk)
+    else if (head === null) this.#readFrames(chunk)
+    else {
+      this.#head = null
+      this.#readFrames(Buffer.concat([head, chunk]))
+    }
+  }
+
+  /** Goes on with a frame that the chunk before ended in. */
+  #complete(cut: Buffer, chunk: Buffer): void {
+    const copied = chunk.copy(cut, this.#cutBytes)
+    this.#cutBytes += copied
+    if (this.#cutBytes < cut.length) return
+    this.#cut = null
+    const rest = chunk.subarray(copied)
+    const outcome = this.#take(cut, 0, cut.length)
+    if (outcome === NOT_OURS) this.reader.leave(Buffer.concat([cut, rest]))
+    else if (outcome === STOP) this.#rest = rest
+    else this.#readFrames(rest)
+  }
+
+  #readFrames(chunk: Buffer): void {
+    const end = chunk.length
     for (let at = 0; at < end; ) {
-      const bytes = this.#frameBytes(rest, at)
-      if (bytes === NOT_OURS) return this.reader.leave(rest.subarray(at))
+      const bytes = this.#frameBytes(chunk, at)
+      if (bytes === NOT_OURS) return this.reader.leave(chunk.subarray(at))
       if (bytes === UNKNOWN) {
-        this.#head = Buffer.from(rest.subarray(at))
+        this.#head = Buffer.from(chunk.subarray(at))
         return
       }
       if (at + bytes > end) {
         this.#cut = Buffer.allocUnsafe(bytes)
-        this.#cutBytes = rest.copy(this.#cut, 0, at)
+        this.#cutBytes = chunk.copy(this.#cut, 0, at)
         return
       }
-      if (!this.#take(rest, at, bytes)) return this.reader.leave(rest.subarray(at))
+      const outcome = this.#take(chunk, at, bytes)
+      if (outcome === NOT_OURS) return this.reader.leave(chunk.subarray(at))
       at += bytes
+      if (outcome === STOP) {
+        this.#rest = chunk.subarray(at)
+        return
+      }
     }
-  }
-
-  /** Completes what the last chunk ended in; returns what is behind that. */
-  #mend(chunk: Buffer): Buffer {
-    const head = this.#head
-    const cut = this.#cut
-    if (head !== null) {
-      this.#head = null
-      return Buffer.concat([head, chunk])
-    }
-    if (cut === null) return chunk
-    const copied = chunk.copy(cut, this.#cutBytes)
-    this.#cutBytes += copied
-    const rest = chunk.subarray(copied)
-    if (this.#cutBytes < cut.length) return rest
-    this.#cut = null
-    if (this.#take(cut, 0, cut.length)) return rest
-    // Read again with what follows, which is the library's, too.
-    return Buffer.concat([cut, rest])
   }
 
   /** How many bytes the frame at `at` has, all in all. */
@@ -109,20 +137,19 @@ export class Inbox {
     return payload > this.payloadBytesMax ? NOT_OURS : header + MASK_BYTES + payload
   }
 
-  /** Takes a whole frame; false if it is text that is none. */
-  #take(bytes: Buffer, at: number, frameBytes: number): boolean {
+  /** Takes a whole frame: GO_ON, STOP, or NOT_OURS if it is text that is none. */
+  #take(bytes: Buffer, at: number, frameBytes: number): number {
     const first = bytes[at]
     if (first === FIN_PING || first === FIN_PONG) {
       this.reader.control(bytes.subarray(at, at + frameBytes))
-      return true
+      return GO_ON
     }
     const isBinary = first === FIN_BINARY
     const from = at + MASK_BYTES + ((bytes[at + 1] & LENGTH) === LENGTH_16 ? 4 : 2)
     const length = at + frameBytes - from
     const { message } = this
     message.unmask(bytes, from, length, isBinary)
-    if (!isBinary && !isUtf8(message.bytes.subarray(0, length))) return false
-    this.reader.message(message)
-    return true
+    if (!isBinary && !isUtf8(message.bytes.subarray(0, length))) return NOT_OURS
+    return this.reader.message(message) ? GO_ON : STOP
   }
 }

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { JSON_PROTOCOL } from '../../src/api/frames.js'
+import { JSON_PARTS_MAX } from '../../src/api/json-text.js'
 import { closeCode, frameBytes, pingFrame, textFrame, upgraded } from '../support/stream-raw.js'
 import { post, SocketClient, type StreamServer, streamServer } from '../support/stream-socket.js'
 
@@ -91,6 +92,51 @@ describe('frames in one write', () => {
     }
     await expect.poll(() => partition.seq - seq).toBe(size === 1 ? 2 : 302)
   })
+})
+
+it('a burst of pings is answered with its last, and the stream goes on', async () => {
+  const socket = await raw()
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk)).resume()
+  const answer = (length: number) => Buffer.concat([Buffer.from([0x8a, length]), Buffer.alloc(length)])
+  const pings = Array.from({ length: 500 }, (_, i) => pingFrame(1 + (i % 90)))
+  socket.write(Buffer.concat([...pings, pingFrame(99), part(0x81, asking(1))]))
+  await expect.poll(() => Buffer.concat(chunks).includes('{"id":1,"seq"')).toBe(true)
+  await expect.poll(() => Buffer.concat(chunks).includes(answer(99))).toBe(true)
+  expect(server.meter.clients).toBe(1)
+})
+
+describe('what stands behind answers that are not read yet', () => {
+  const READS = 40
+  const LONG = 24_000
+  const reading = (id: number) =>
+    part(0x81, JSON.stringify({ id, ops: [{ op: 'mem.read', gpa: 0, len: LONG }] }))
+
+  it.each<[string, Buffer]>([
+    ['a close frame', CLOSE],
+    ['part of a message, and a close frame', Buffer.concat([part(0x01, '{"id":99,'), CLOSE])],
+  ])('is read when they are: %s', async (_what, end) => {
+    await server.app.close()
+    server = await streamServer({ limits: { budgetBytes: LONG } })
+    const socket = await raw()
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+    const asked = Array.from({ length: READS }, (_, i) => reading(i + 1))
+    socket.write(Buffer.concat([...asked, end]))
+    expect(await closeCode(socket)).toBe(1000)
+    const text = Buffer.concat(chunks).toString('latin1')
+    expect([...text.matchAll(/{"id":(\d+),"seq"/g)].map(([, id]) => Number(id))).toEqual(
+      Array.from({ length: READS }, (_, i) => i + 1),
+    )
+  })
+})
+
+it('a frame of more values than may be is refused before it is read', async () => {
+  const client = await SocketClient.connected(server.url)
+  client.socket.send(`{"id":1,"ops":[${'{},'.repeat(JSON_PARTS_MAX / 2)}{}]}`)
+  const [code, reason] = await client.closed
+  expect(code).toBe(4000)
+  expect(reason).toBe('a frame must have at most 2097152 objects, lists and members')
 })
 
 it('what lies unread behind half a frame when a socket breaks is no message', async () => {

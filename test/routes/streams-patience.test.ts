@@ -63,6 +63,30 @@ describe('a silent client', () => {
     expect(server.meter.clients).toBe(1)
   })
 
+  it('is alive as long as it reads, when it is not read from and its pongs cannot be seen', async () => {
+    const connection = once(server.app.server, 'connection') as Promise<[Socket]>
+    const socket = new WebSocket(server.url, { autoPong: false })
+    sockets.push(socket)
+    const [raw] = await connection
+    await once(socket, 'message')
+    for (let id = 1; id <= 600; id++) {
+      socket.send(JSON.stringify({ id, ops: [{ op: 'mem.read', gpa: 0, len: 0x1_0000 }] }))
+    }
+    await once(socket, 'message')
+    socket.pause()
+    await expect.poll(() => raw.isPaused()).toBe(true)
+    const readBytes = () => raw.bytesWritten - raw.writableLength
+    for (let i = 0; i < 4; i++) {
+      const before = readBytes()
+      socket.resume()
+      await expect.poll(readBytes, { interval: 1 }).toBeGreaterThan(before)
+      socket.pause()
+      await expect.poll(() => raw.isPaused()).toBe(true)
+      vi.advanceTimersByTime(15_000)
+      expect(server.meter.clients).toBe(1)
+    }
+  })
+
   it('is dropped if it has not answered by the next ping', async () => {
     const socket = new WebSocket(server.url, { autoPong: false })
     sockets.push(socket)
@@ -103,6 +127,10 @@ describe.each(PROTOCOLS)('a reader that stops, in %s,', (protocol) => {
     const kept = await flood(raw, everything)
     expect(kept).toBeGreaterThan(BUDGET_BYTES)
     expect(kept).toBeLessThan(BUDGET_BYTES + TURN_BYTES)
+    // Counted while it happens, not when the client leaves.
+    vi.advanceTimersByTime(250)
+    expect(server.meter.clients).toBe(1)
+    expect(server.meter.dropped).toBeGreaterThan(0)
 
     client.socket.resume()
     const { gap } = await client.until((frame) => frame.gap !== undefined)

@@ -36,8 +36,11 @@ function library() {
   return { seen, write: (bytes: Buffer) => hasConcluded || receiver.write(bytes) }
 }
 
-/** An inbox before it, and how many messages that has read. */
-function ahead() {
+/**
+ * An inbox before it, and how many messages that has read.
+ * @param goesOn may the next message come?
+ */
+function ahead(goesOn: (messages: number) => boolean = () => true) {
   const { seen, write } = library()
   let hasLeft = false
   const counts = { messages: 0 }
@@ -45,6 +48,7 @@ function ahead() {
     message({ bytes, length, isBinary }) {
       counts.messages++
       seen.push(messageSeen(bytes.subarray(0, length), isBinary))
+      return goesOn(counts.messages)
     },
     control: write,
     leave(rest) {
@@ -55,6 +59,7 @@ function ahead() {
   return {
     seen,
     counts,
+    inbox,
     hasLeft: () => hasLeft,
     write: (bytes: Buffer) => (hasLeft ? write(bytes) : inbox.read(bytes)),
   }
@@ -119,6 +124,35 @@ describe('is read ahead', () => {
   })
 })
 
+describe('a message that nothing may follow for now', () => {
+  const good = frameBytes(masked(BINARY, 8))
+  it.each<[string, number[]]>([
+    ['in one piece with others', [3 * good.length]],
+    ['that completes a frame, others behind it', [5, 3 * good.length]],
+    ['with the beginning of another behind it', [good.length + 3, 3 * good.length]],
+    ['alone in its piece', [good.length, 2 * good.length, 3 * good.length]],
+  ])('%s', (_what, ends) => {
+    const { write, counts, inbox } = ahead(() => false)
+    const bytes = Buffer.concat([good, good, good])
+    for (const [i, end] of ends.entries()) write(bytes.subarray(ends[i - 1] ?? 0, end))
+    const counted = [counts.messages]
+    for (let resumed = 1; resumed <= 3; resumed++) {
+      inbox.resume()
+      counted.push(counts.messages)
+    }
+    expect(counted).toEqual([1, 2, 3, 3])
+    expect(inbox.isStopped).toBe(false)
+  })
+
+  it('keeps a close frame behind it, too', () => {
+    const { seen, write, inbox, hasLeft } = ahead(() => false)
+    write(Buffer.concat([good, frameBytes({ first: 0x88, payload: Buffer.from([0x03, 0xe8]), mask: MASK })]))
+    expect(hasLeft()).toBe(false)
+    inbox.resume()
+    expect(seen.map(([what]) => what)).toEqual(['binary', 'close'])
+  })
+})
+
 describe('is left to the library, with all that follows', () => {
   it.each<[string, FrameParts, string]>([
     ['a part of a message', masked(0x02, 4), 'error'],
@@ -173,17 +207,20 @@ const anyFrame: fc.Arbitrary<FrameParts> = fc.record(
 )
 const fits = ({ payload: { length }, lengthBytes }: FrameParts) => lengthBytes !== 2 || length < 0x1_0000
 
-it('any frames, cut anywhere, are what the library alone makes of them', async () => {
+it('any frames, cut anywhere and stopped anywhere, are what the library alone makes of them', async () => {
   const frames = fc.array(anyFrame.filter(fits), { minLength: 1, maxLength: 12 })
   await holds(
-    fc.asyncProperty(frames, fc.array(fc.nat(), { maxLength: 8 }), async (parts, cuts) => {
+    fc.asyncProperty(frames, fc.array(fc.nat(), { maxLength: 8 }), fc.nat(), async (parts, cuts, stops) => {
       const chunks = cut(Buffer.concat(parts.map(frameBytes)), cuts)
       const alone = library()
-      const both = ahead()
+      // Behind the first up to the 31st message, a bit each.
+      const both = ahead((messages) => ((stops >> messages) & 1) === 0)
       for (const chunk of chunks) {
         alone.write(Buffer.from(chunk))
         both.write(chunk)
+        if (((stops >> both.counts.messages) & 2) === 0) both.inbox.resume()
       }
+      while (both.inbox.isStopped) both.inbox.resume()
       await turn()
       expect(both.seen).toEqual(alone.seen)
     }),

@@ -10,7 +10,7 @@ import { PartitionHub } from '../../src/streams/hub.js'
 import type { MachineSetup, WireInput } from '../support/machine.js'
 import { holds } from '../support/property.js'
 import { randomOps, randomSetup } from '../support/random-ops.js'
-import { TestClient, TestTurn } from '../support/stream.js'
+import { rethrow, TestClient, TestTurn } from '../support/stream.js'
 import { listenedHost, stateOf } from '../support/stream-host.js'
 
 type Step =
@@ -58,7 +58,7 @@ function stream(setup: MachineSetup, protocol: 'json' | 'bin', listens: Filter) 
   const listener = new TestClient({ ...parts, partition: streamPartition(host, undefined), filter: listens })
   const hub = new PartitionHub(streamPartition(host, undefined), turn)
   for (const { session } of [actor, listener]) {
-    hub.add(session)
+    hub.add(session, rethrow)
     session.begin(0)
   }
   host.notifications.listen(hub.news)

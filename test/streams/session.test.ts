@@ -4,7 +4,7 @@ import { beginNotification, endNotification, KIND_EOM, KIND_FAULT } from '../../
 import { RecordBuffer } from '../../src/api/records.js'
 import { PartitionHub } from '../../src/streams/hub.js'
 import type { StreamPartition } from '../../src/streams/protocol.js'
-import { TestClient, TestTurn } from '../support/stream.js'
+import { rethrow, TestClient, TestTurn } from '../support/stream.js'
 
 const LIMITS = { budgetBytes: 200, cutBytes: 1000, cutMs: 5000 }
 /** Three notifications are more. */
@@ -76,7 +76,7 @@ function session(filter = {}, now = () => 0, limits = LIMITS) {
   const turn = new TestTurn()
   const hub = new PartitionHub(partition, turn)
   const client = new TestClient({ partition, turn, filter, limits, now })
-  hub.add(client.session)
+  hub.add(client.session, rethrow)
   /** Ends the turn; what was written in it. */
   const frames = () => {
     turn.end()
@@ -321,7 +321,7 @@ describe('clients of one partition', () => {
     const turn = new TestTurn()
     const hub = new PartitionHub(partition, turn)
     const clients = filters.map((filter) => new TestClient({ partition, turn, filter }))
-    for (const { session: s } of clients) hub.add(s)
+    for (const { session: s } of clients) hub.add(s, rethrow)
     return { partition, turn, hub, clients }
   }
 
@@ -333,6 +333,25 @@ describe('clients of one partition', () => {
     hub.news()
     turn.end()
     expect(clients.map((client) => numbers(client.frames()))).toEqual([[1, 2], [1, 2], [2], [2]])
+  })
+
+  it('are told although one of them meets a bug, which ends that one alone', () => {
+    const { partition, turn, hub, clients } = crowd([{}, { vcpus: [1] }])
+    const failed: unknown[] = []
+    const bad = new TestClient({ partition, turn, filter: { kinds: ['eom'] } })
+    const bug = new Error('a bug')
+    bad.session.catchUpShared = () => {
+      throw bug
+    }
+    hub.delete(clients[1].session)
+    hub.add(bad.session, (error) => failed.push(error))
+    hub.add(clients[1].session, rethrow)
+    partition.happens(KIND_EOM, 1)
+    hub.news()
+    turn.end()
+    expect(failed).toEqual([bug])
+    expect(clients.map((client) => client.frames().length)).toEqual([1, 1])
+    expect(partition.settled).toBe(1)
   })
 
   it('are told what they missed even if one of them was told some of it before', () => {

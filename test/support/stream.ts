@@ -116,3 +116,8 @@ export class TestClient {
     })
   }
 }
+
+/** A session that fails is no matter of most tests: they fail with it. */
+export function rethrow(error: unknown): never {
+  throw error
+}

@@ -241,40 +241,62 @@ export class StreamSession implements Requests {
    * one for whom this alone is too much at once gets the rest as it reads.
    */
   #tell(write: (run: Run) => void, budgetBytes = this.limits.budgetBytes): void {
-    const from = this.#cursor + 1
-    const { lastN, firstN } = this.partition
-    if (from > lastN) return
+    const { lastN } = this.partition
+    if (this.#cursor >= lastN) return
     if (this.outlet.buffered() > budgetBytes) {
       this.#behindSinceMs ??= this.now()
+      // What is replayed waits in the ring, what is new is left out.
       if (this.#hasBacklog) return
-      if (this.#gapFrom === 0) this.#gapFrom = from
-    } else if (this.filter.isClosed && this.#gapFrom === 0 && from >= firstN) {
-      // Nothing to tell, as for those who only post.
-      this.#cursor = lastN
-      this.#hasBacklog = false
-      this.#behindSinceMs = null
-      return
+      if (this.#gapFrom === 0) this.#gapFrom = this.#cursor + 1
     }
-    // What waits for a reader, or comes in a single turn, can be more than the ring holds.
-    if (from < firstN && this.#gapFrom === 0) {
-      this.protocol.gap(this.outlet, from, firstN - 1)
-      // Told once, even if nothing of it is kept and nothing has come since.
-      this.#cursor = firstN - 1
-    }
-    for (;;) {
-      const run = this.#cursor < lastN ? this.partition.run(this.#cursor + 1, lastN) : undefined
-      if (run === undefined) break
-      if (this.#gapFrom !== 0) this.dropped += wantedOf(run, this.filter).length
-      else if (this.outlet.buffered() > budgetBytes) {
+    const isLost = this.#cursor + 1 < this.partition.firstN
+    if (this.#gapFrom !== 0) this.#leaveOut(lastN)
+    // Nothing to tell, as for those who only post.
+    else if (this.filter.isClosed && !isLost) this.#cursor = lastN
+    else {
+      if (isLost) this.#tellLost()
+      if (!this.#tellRuns(lastN, write, budgetBytes)) {
         this.#behindSinceMs ??= this.now()
         return
-      } else write(run)
-      this.#cursor = numberOf(run.words, run.starts[run.end - 1])
+      }
     }
     this.#hasBacklog = false
     if (this.#gapFrom === 0) this.#behindSinceMs = null
   }
+
+  /** What the ring has lost: what waits for a reader, or comes in a single turn, can be more than it holds. */
+  #tellLost(): void {
+    const { firstN } = this.partition
+    this.protocol.gap(this.outlet, this.#cursor + 1, firstN - 1)
+    // Told once, even if nothing of it is kept and nothing has come since.
+    this.#cursor = firstN - 1
+  }
+
+  /** Tells runs up to number `lastN`; false: the reader has enough to read before that. */
+  #tellRuns(lastN: number, write: (run: Run) => void, budgetBytes: number): boolean {
+    for (;;) {
+      const run = this.#nextRun(lastN)
+      if (run === undefined) return true
+      if (this.outlet.buffered() > budgetBytes) return false
+      write(run)
+      this.#cursor = lastOf(run)
+    }
+  }
+
+  /** Counts what is wanted up to number `lastN`, which the gap will tell. */
+  #leaveOut(lastN: number): void {
+    for (let run = this.#nextRun(lastN); run !== undefined; run = this.#nextRun(lastN)) {
+      this.dropped += wantedOf(run, this.filter).length
+      this.#cursor = lastOf(run)
+    }
+  }
+
+  #nextRun(lastN: number): Run | undefined {
+    return this.#cursor < lastN ? this.partition.run(this.#cursor + 1, lastN) : undefined
+  }
 }
+
+const lastOf = (run: Run) => numberOf(run.words, run.starts[run.end - 1])
 
 /** The deliveries among notifications of a run, those of one batch and kind together. */
 export function deliveriesOf(run: Run, wanted: readonly number[]): Deliveries[] {

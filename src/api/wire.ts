@@ -37,10 +37,18 @@ function digitOf(code: number): number {
   return lower >= 97 && lower <= 102 ? lower - 87 : -1
 }
 
+/** The digit 0. */
+const ZERO = 48
+
 /** Parses text straight into halves: no BigInt, no substring. False if it is not a u64. */
 function parseU64Text(text: string): boolean {
   const { length } = text
-  if (length < 3 || length > U64_TEXT_MAX || text.charCodeAt(0) !== 48 || (text.charCodeAt(1) | 32) !== 120) {
+  if (
+    length < 3 ||
+    length > U64_TEXT_MAX ||
+    text.charCodeAt(0) !== ZERO ||
+    (text.charCodeAt(1) | 32) !== 120
+  ) {
     return false
   }
   let lo = 0
@@ -67,7 +75,8 @@ export function parseU64(value: unknown): boolean {
 
 /** The index of an MSR given by number or name; undefined if it is neither. */
 export function parseMsr(value: unknown): number | undefined {
-  if (typeof value === 'string') {
+  // Most are numbers, and no name begins with a digit.
+  if (typeof value === 'string' && value.charCodeAt(0) !== ZERO) {
     const named = MSR_BY_NAME.get(value) ?? MSR_BY_NAME.get(value.toUpperCase())
     if (named !== undefined) return named
   }

@@ -3,7 +3,6 @@
  * library longer than to apply the op that is in it, so the frames that come all the time are read here:
  * messages of one frame, of up to 64 KiB. What is rare or wrong is the library's, and so is all that follows.
  */
-import { isUtf8 } from 'node:buffer'
 import type { Incoming } from './incoming.js'
 
 /** RFC 6455, section 5.2: the first byte of frames that stand for themselves. */
@@ -149,7 +148,7 @@ export class Inbox {
     const length = at + frameBytes - from
     const { message } = this
     message.unmask(bytes, from, length, isBinary)
-    if (!isBinary && !isUtf8(message.bytes.subarray(0, length))) return NOT_OURS
+    if (!isBinary && !message.isUtf8()) return NOT_OURS
     return this.reader.message(message) ? GO_ON : STOP
   }
 }

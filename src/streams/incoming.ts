@@ -1,15 +1,20 @@
 /** A message of a client, in memory that can be read by words. */
+import { isUtf8 } from 'node:buffer'
 import bufferUtil from 'bufferutil'
 
 /** A call costs more than a few bytes do. */
 const SHORT_BYTES = 128
 const WORD_BYTES = 4
 const MASK_BYTES = 4
+/** The bits of four bytes that no letter of ASCII has. */
+const BEYOND_ASCII = 0x8080_8080
 
 export class Incoming {
   /** How many bytes it has. */
   length = 0
   isBinary = false
+  /** It is known that all of it is ASCII: what is short and text mostly is. */
+  #isAscii = false
   bytes: Buffer
   /** The same memory; what is behind the message means nothing. */
   words: Int32Array
@@ -45,6 +50,7 @@ export class Incoming {
     }
     this.length = length
     this.isBinary = isBinary
+    this.#isAscii = false
     const { bytes, words } = this
     if (length > SHORT_BYTES) {
       bufferUtil.mask(
@@ -58,16 +64,26 @@ export class Incoming {
     }
     for (let i = 0; i < length; i++) bytes[i] = source[from + i]
     const mask = source.readInt32LE(from - MASK_BYTES)
-    for (let i = 0; i < length; i += WORD_BYTES) words[i >> 2] ^= mask
+    let all = 0
+    let last = 0
+    for (let i = 0; i < length; i += WORD_BYTES) {
+      all |= last
+      last = words[i >> 2] ^ mask
+      words[i >> 2] = last
+    }
+    // Of the last word only as much as is the message's.
+    const behind = -length & (WORD_BYTES - 1)
+    all |= behind === 0 ? last : last & (-1 >>> (8 * behind))
+    this.#isAscii = (all & BEYOND_ASCII) === 0
   }
 
-  /** What is here now, and stays. */
-  copy(): Incoming {
-    const { bytes, length, isBinary } = this
-    return Incoming.of(Buffer.from(bytes.subarray(0, length)), isBinary)
+  /** Is it text as text is sent (RFC 6455, section 8.1)? */
+  isUtf8(): boolean {
+    return this.#isAscii || isUtf8(this.bytes.subarray(0, this.length))
   }
 
   text(): string {
-    return this.bytes.toString('utf8', 0, this.length)
+    const { bytes, length } = this
+    return bytes.toString(this.#isAscii ? 'latin1' : 'utf8', 0, length)
   }
 }

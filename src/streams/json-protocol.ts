@@ -62,7 +62,11 @@ function apply(
   return {
     halted,
     bytes: halted.length === 0 ? 0 : results.reduce((sum, text) => sum + text.length, 0),
-    write: (outlet) => outlet.text(`{"id":${id},"seq":${seq},"results":[${results.join(',')}]}`),
+    write: (outlet) => {
+      // Joined only where there is something to join.
+      const list = results.length === 1 ? results[0] : results.join(',')
+      outlet.text(`{"id":${id},"seq":${seq},"results":[${list}]}`)
+    },
   }
 }
 

@@ -264,7 +264,7 @@ export class StreamSession implements Requests {
     if (this.#gapFrom === 0) this.#behindSinceMs = null
   }
 
-  /** What the ring has lost: what waits for a reader, or comes in a single turn, can be more than it holds. */
+  /** Tells what the ring has lost: what waits, or comes in a single turn, can be more than it holds. */
   #tellLost(): void {
     const { firstN } = this.partition
     this.protocol.gap(this.outlet, this.#cursor + 1, firstN - 1)

@@ -6,6 +6,9 @@ const FIN_TEXT = 0x81
 const FIN_BINARY = 0x82
 const HEADER_MAX = 10
 const FIRST_BYTES = 4096
+/** Up to here a call costs more than the letters do. */
+const TINY_BYTES = 64
+const ASCII_MAX = 0x7f
 /** A view of words as bytes costs more than a few bytes do. */
 const SHORT_BYTES = 128
 
@@ -19,9 +22,29 @@ export class FrameBuffer {
 
   /** One text message. */
   text(text: string): void {
+    if (text.length <= TINY_BYTES && this.#putAscii(text)) return
     const payload = Buffer.byteLength(text)
     this.#begin(FIN_TEXT, payload)
     this.length += this.#bytes.write(text, this.length, payload, 'utf8')
+  }
+
+  /** A message that is ASCII, letter by letter; false, and nothing put, if it is not. */
+  #putAscii(text: string): boolean {
+    const { length } = text
+    const before = this.length
+    this.#begin(FIN_TEXT, length)
+    const bytes = this.#bytes
+    let at = this.length
+    for (let i = 0; i < length; i++) {
+      const letter = text.charCodeAt(i)
+      if (letter > ASCII_MAX) {
+        this.length = before
+        return false
+      }
+      bytes[at++] = letter
+    }
+    this.length = at
+    return true
   }
 
   /** One binary message: the words from `from` up to `to`, little-endian. */

@@ -223,6 +223,11 @@ where documented software or a documented machine behaves so. Whatever a rule wa
 is left when nothing is still to come. I19, that a snapshot is complete, compares two partitions and is asked
 for by tests and harnesses (\`src/audit/rules/snapshot-complete.ts\`).
 
+What is found follows from the order of the ops alone. Registers belong to whoever claimed them when it
+attached, else to the driver whose role they are by the table of the partition's kind, in
+\`src/audit/claims.ts\`, while that driver is there: from the first op it makes until it detaches, its kernel
+ends or the machine is reset.
+
 ${table(['invariant', 'rule', 'what holds', 'watches'], rows)}`
 }
 

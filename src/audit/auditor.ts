@@ -152,6 +152,7 @@ export class Auditor implements Desk {
     if (this.found.length > 0) this.found.length = 0
     if (op.words !== words) op.words = words
     op.at = at
+    this.claims.meet(words[at + o.OP_ACTOR])
     const code = words[at] & o.OP_CODE
     if (code === o.OP_MSR_WRITE) {
       // Most concern nobody beforehand: which register that was is found out behind them, from its traces.
@@ -219,9 +220,13 @@ export class Auditor implements Desk {
 
   /** Actors came or went, perhaps with their kernel. */
   #passed(): void {
-    this.claims.changed()
-    const code = this.op.words[this.op.at] & o.OP_CODE
-    if (code === o.OP_KERNEL_BOOT || code === o.OP_PARTITION_RESET) this.hasCrashed = false
+    const { op, claims } = this
+    const code = op.words[op.at] & o.OP_CODE
+    if (code === o.OP_KERNEL_BOOT || code === o.OP_PARTITION_RESET) {
+      this.hasCrashed = false
+      claims.allLeft()
+    } else if (code === o.OP_ACTOR_DETACH && this.m.effects.ok) claims.left(op.actor)
+    else claims.changed()
   }
 
   #askBefore(key: number): void {

@@ -1,7 +1,9 @@
 /**
  * Who owns which register of which vCPU: what drivers say when they attach, and for drivers that say nothing
- * the table of their partition kind. The key of a claim is a vCPU and an MSR, and the nested registers have
- * numbers of their own: a claim on one SynIC says nothing about the other.
+ * the table of their partition kind. The table counts for a driver that is there: from the first op it makes
+ * until it detaches or its kernel ends, so that the order of ops alone decides. The key of a claim is a vCPU
+ * and an MSR, and the nested registers have numbers of their own: a claim on one SynIC says nothing about the
+ * other.
  */
 import type { PartitionKind } from '../hv/cpuid.js'
 import * as msrs from '../hv/msrs.js'
@@ -20,6 +22,8 @@ const PARENTS = [INTERCEPTS, DOORBELLS, HV_X64_MSR_SIRBP]
 /** Names have numbers below this many bits (NAMES_MAX). */
 const ACTOR_BITS = 12
 const NO_WORDS = new Int32Array(0)
+/** Names that most partitions make do with: `nobody`, and a few drivers. */
+const FIRST_NAMES = 16
 
 /** MSRs of the SynIC and its nested twin differ within their low sixteen bits. */
 const MSR_SPAN = 0x1_0000
@@ -38,7 +42,8 @@ export class Claims {
   readonly #owners = new Map<number, number>()
   /** Owners plus 1 by file and place in the ledger, 0 = not known; files lie further apart than places. */
   #known: Int32Array = NO_WORDS
-  #names = 0
+  /** By name id, 1: it is there. Nobody (0) always is, and has no role. */
+  #here = new Uint8Array(FIRST_NAMES)
   #epoch = 1
 
   constructor(
@@ -48,29 +53,55 @@ export class Claims {
     for (const [actor, owned] of Object.entries(CONVENTION[m.config.kind])) {
       for (const msr of owned) this.#byMsr.set(msr, actor)
     }
+    this.#here[0] = 1
+    // In a partition that was restored those who are attached have no numbers until they make an op.
+    for (const name of m.actors.keys()) names.intern(name)
   }
 
   /** Another number whenever owners may be others; its low bits are clear, for an actor's. */
   get epoch(): number {
-    if (this.#names !== this.names.size) this.changed()
     return this.#epoch << ACTOR_BITS
   }
 
-  /** An actor came or went: what was worked out so far may be otherwise now. */
+  /** The actor makes an op: with its first one it is there. */
+  meet(actor: number): void {
+    if (this.#here[actor] !== 1) this.#came(actor)
+  }
+
+  /** The actor has detached. */
+  left(actor: number): void {
+    this.#here[actor] = 0
+    this.changed()
+  }
+
+  /** The kernel has ended, or the machine was reset: whoever was there is not. */
+  allLeft(): void {
+    this.#here.fill(0, 1)
+    this.changed()
+  }
+
+  #came(actor: number): void {
+    if (actor >= this.#here.length) {
+      const here = new Uint8Array(2 * actor)
+      here.set(this.#here)
+      this.#here = here
+    }
+    this.#here[actor] = 1
+    this.changed()
+  }
+
+  /** Claims are others: what was worked out so far may be otherwise now. */
   changed(): void {
     this.#epoch++
-    this.#names = this.names.size
     this.#owners.clear()
     this.#known.fill(0)
   }
 
   /**
    * Name id of who owns the register on this vCPU: the first to claim it of those that are attached, else by
-   * the table the one whose role it is; 0: nobody.
+   * the table the one whose role it is, if that one is there; 0: nobody.
    */
   owner(vcpu: number, msr: number): number {
-    // A name that was unknown when it was looked for may be known by now.
-    if (this.#names !== this.names.size) this.changed()
     const key = vcpu * MSR_SPAN + (msr % MSR_SPAN)
     let owner = this.#owners.get(key)
     if (owner === undefined) {
@@ -91,7 +122,6 @@ export class Claims {
    * @param actor who writes; 0 if the register is its own or nobody's
    */
   foreignOwnerAt(f: number, place: number, vcpu: number, msr: number, actor: number): number {
-    if (this.#names !== this.names.size) this.changed()
     const at = f + place
     if (at >= this.#known.length) this.#known = new Int32Array(this.m.w.length)
     let known = this.#known[at]
@@ -110,6 +140,8 @@ export class Claims {
     const actor = this.#byMsr.get(msr)
     // Who attached and did not claim it has said that it is not its own.
     if (actor === undefined || this.m.actors.has(actor)) return 0
-    return Math.max(0, this.names.find(actor))
+    // A name alone is nothing: it may come from an op that is still to be applied, or never will be.
+    const id = this.names.find(actor)
+    return id > 0 && this.#here[id] === 1 ? id : 0
   }
 }

@@ -3,7 +3,7 @@ import { type AuditMode, type Violation as ViolationView, violationView } from '
 import { Auditor } from '../audit/auditor.js'
 import type { Violation } from '../audit/rule.js'
 import type { Effects } from '../synic/effects.js'
-import { OP_CODE, OP_VCPU_CREATE } from '../synic/op.js'
+import { OP_ACTOR, OP_CODE, OP_VCPU_CREATE } from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 
 const NOTHING: readonly Violation[] = []
@@ -25,8 +25,8 @@ export class AuditLog {
   before(words: Int32Array, at: number): void {
     if (this.mode === 'off') return
     if (this.#auditor === null) {
-      // vCPUs come with every partition, and nothing about that is judged.
-      if ((words[at] & OP_CODE) === OP_VCPU_CREATE) return
+      // vCPUs come with every partition, and nothing about that is judged; but who makes one is there.
+      if ((words[at] & OP_CODE) === OP_VCPU_CREATE && words[at + OP_ACTOR] === 0) return
       this.#auditor = new Auditor(this.partition)
     }
     this.#auditor.before(words, at)

@@ -63,6 +63,13 @@ it('so does any other, whatever comes next', () => {
   holds(run, 60)
 })
 
+it('so does one with drivers attached, whose names come in another order', () => {
+  const m = audited({ profile: 'kvm' }).run('claim 0x10000 by mshv', 'attach SIMP by vmbus')
+  const restored = restorePartition(savePartition(m.partition))
+  const { words, length } = encoded(m.partition, [{ op: 'page.claim', gpa: 0x1_0000, actor: 'vmbus' }])
+  expect(differsAfter(forkPartition(m.partition), restored, words, length)).toBeUndefined()
+})
+
 it('names the place that was forgotten', () => {
   const { partition } = audited({ profile: 'kvm-synic2' }).run(UP, ...WAITING)
   const restored = restorePartition(savePartition(partition))

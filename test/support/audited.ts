@@ -9,16 +9,17 @@ import type { Partition } from '../../src/synic/partition.js'
 import { type MachineSetup, machine, type WireInput } from './machine.js'
 
 export class AuditedMachine {
-  readonly partition: Partition
   readonly auditor: Auditor
   /** All that was reported, in order. */
   readonly violations: Violation[] = []
   readonly results: Result[] = []
   readonly #writer = new OpWriter()
 
-  constructor(setup: MachineSetup, rules?: readonly Rule[]) {
-    this.partition = machine(setup).partition
-    this.auditor = new Auditor(this.partition, rules === undefined ? { deep: true } : { rules })
+  constructor(
+    readonly partition: Partition,
+    rules?: readonly Rule[],
+  ) {
+    this.auditor = new Auditor(partition, rules === undefined ? { deep: true } : { rules })
   }
 
   /** One op; returns its result. */
@@ -54,5 +55,5 @@ export class AuditedMachine {
 }
 
 export function audited(setup: MachineSetup, ...rules: readonly Rule[]): AuditedMachine {
-  return new AuditedMachine(setup, rules.length === 0 ? undefined : rules)
+  return new AuditedMachine(machine(setup).partition, rules.length === 0 ? undefined : rules)
 }

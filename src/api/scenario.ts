@@ -121,8 +121,12 @@ const ScenarioSummary = z
   .meta({ id: 'ScenarioSummary' })
 export const ScenarioList = z.object({ items: z.array(ScenarioSummary) }).meta({ id: 'ScenarioList' })
 
-/** A violation, and the op it was found at; none where liveness was judged. */
-const ScenarioViolation = Violation.extend({ op: z.string().optional() })
+const ScenarioViolation = Violation.extend({
+  op: z.string().optional().meta({
+    description:
+      'The op it was found at; `settle` where that step judged liveness; none at the end of the run.',
+  }),
+})
 
 const ScenarioFault = z.object({
   seq: z.int().min(1),

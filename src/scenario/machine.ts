@@ -77,9 +77,13 @@ export class ScenarioMachine {
     return next.value
   }
 
-  /** Judges liveness: nothing is still to come. */
-  settle(): void {
-    this.violations.push(...this.#auditor.settle().map(violationView))
+  /**
+   * Judges liveness: nothing is still to come.
+   * @param step the step that asked for it; none at the end of the run
+   */
+  settle(step?: string): void {
+    const op = step === undefined ? {} : { op: step }
+    for (const each of this.#auditor.settle()) this.violations.push({ ...violationView(each), ...op })
   }
 
   /** @throws StepError */

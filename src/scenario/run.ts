@@ -107,7 +107,7 @@ export class ScenarioRunner {
     if ('op' in step) return this.machine.op(step)
     switch (step.do) {
       case 'settle':
-        this.machine.settle()
+        this.machine.settle('settle')
         return undefined
       case 'snap':
         this.machine.snap(step.name)

@@ -74,6 +74,17 @@ describe('a snapshot', () => {
   ])('that cannot be is told: %o', (steps, why) => expect(() => run({ steps })).toThrow(why))
 })
 
+it('says of each finding about liveness where it was judged', () => {
+  const steps = [...UP, 'post v0 s2 t=1', 'take v0', 'settle', 'post v0 s2 t=1']
+  const [{ report }] = runScenario(checkScenario({ ...HEAD, steps }))
+  const served = report.violations.filter(({ rule }) => rule === 'end_of_interrupt')
+  expect(served.map(({ seq, op }) => [seq, op])).toEqual([
+    [6, 'settle'],
+    [7, undefined],
+  ])
+  expect(reportText(report)).toMatch(/ 6 +settle .*\n.* 7 +at the end /)
+})
+
 describe('parameters', () => {
   const steps = [...UP, 'v0 mshv SIMP=$value']
   const scenario = {

@@ -36,6 +36,11 @@ const CONVENTION: Readonly<Record<PartitionKind, Readonly<Record<string, readonl
   l1vh: { vmbus: [...PAGES, CHANNELS], mshv: PARENTS },
 }
 
+/** Names that have a role in some kind of partition. */
+export const ROLE_NAMES: readonly string[] = [
+  ...new Set(Object.values(CONVENTION).flatMap((roles) => Object.keys(roles))),
+]
+
 export class Claims {
   readonly #byMsr = new Map<number, string>()
   /** Owners worked out, by vCPU and register. */

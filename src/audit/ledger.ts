@@ -81,6 +81,15 @@ export class Ledger {
     return this.#get(file, place, DISABLE_SEQ)
   }
 
+  /** Whoever watches knows, or presumes, that the register was enabled by this actor before; 0: by nobody. */
+  presume(file: number, place: number, actor: number, seq: number): void {
+    const base = file * this.#scale
+    if (base + ROW > this.#rows.length) this.#grow(base)
+    const at = base + place * COLUMNS
+    this.#rows[at + ENABLER] = actor
+    this.#rows[at + ENABLE_SEQ] = seq
+  }
+
   /** The file of a vCPU that was reset: nobody has written it since. */
   forget(file: number): void {
     const base = file * this.#scale

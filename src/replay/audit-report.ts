@@ -12,10 +12,9 @@ export const AuditFinding = z.strictObject({
   time: seconds.optional(),
   vcpu: z.int().min(0).optional(),
   ...violationFields,
-  uncertain: z
-    .string()
-    .optional()
-    .meta({ description: 'Why it is a note and no error: what the recording does not tell.' }),
+  uncertain: z.string().optional().meta({
+    description: 'Why it is no error, and may be nothing at all: what the recording does not tell.',
+  }),
   other_line: line.optional().meta({ description: 'Where the earlier op stands that it collides with.' }),
   other_time: seconds.optional(),
 })

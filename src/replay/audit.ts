@@ -16,6 +16,7 @@ export interface AuditOptions
 export async function auditFile(path: string, options: AuditOptions): Promise<AuditReport> {
   const target = new AuditTarget(options)
   const replay = await replayFile(path, { ...options, keepGoing: true, target })
+  target.finish()
   const settled = options.settled === true
   if (settled && target.source === 'trace') target.settle()
   return reportOf(replay, target, settled)
@@ -23,7 +24,7 @@ export async function auditFile(path: string, options: AuditOptions): Promise<Au
 
 function reportOf(replay: ReplayReport, target: AuditTarget, settled: boolean): AuditReport {
   const { source, counts, unlisted } = target
-  const uncertain = doubtsOf(replay)
+  const uncertain = [...doubtsOf(replay), ...target.uncertain]
   const scope = scopeOf(source, { hasActors: target.hasActors, settled })
   const mismatch = mismatchOf(replay)
   const findings = target.findings.map((finding) => {

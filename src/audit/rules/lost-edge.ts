@@ -7,6 +7,8 @@ import { SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
 import { EFFECT_LOST, EFFECT_WORDS } from '../../synic/effects.js'
 import { APIC_ENABLED, FLAGS, SINTS } from '../../synic/layout.js'
 import { fileIn, isDroppedVector, sintIn } from '../effect-words.js'
+import { LEDGER_SINTS } from '../ledger.js'
+import { msrAt } from '../places.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
 class LostEdge implements Watcher {
@@ -37,6 +39,7 @@ class LostEdge implements Watcher {
     this.desk.report({
       severity: isDocumented ? 'note' : 'error',
       vcpu,
+      msr: msrAt(m, f, LEDGER_SINTS + sint),
       text: isDocumented
         ? `SINT${sint} was asserted and the edge is lost: ${why}`
         : `SINT${sint} was asserted and the edge is lost, although its gate is open`,

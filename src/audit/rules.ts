@@ -35,6 +35,7 @@ import { timeFirst } from './rules/time-first.js'
 import { timerContract } from './rules/timer-contract.js'
 import { timerOnMaskedSint } from './rules/timer-on-masked-sint.js'
 import { timerWithoutSlot } from './rules/timer-without-slot.js'
+import { timerWithoutVector } from './rules/timer-without-vector.js'
 import { waitingMessage } from './rules/waiting-message.js'
 import { writeUnderForeignDisable } from './rules/write-under-foreign-disable.js'
 import { wrongOrder } from './rules/wrong-order.js'
@@ -51,6 +52,7 @@ export const RULES: readonly Rule[] = [
   timerContract,
   timerOnMaskedSint,
   timerWithoutSlot,
+  timerWithoutVector,
   progress,
   routeAgreement,
   resamplePairs,

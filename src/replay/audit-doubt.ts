@@ -7,6 +7,9 @@ import type { EventOrigin } from './target.js'
 /** Rules whose other side is the write that switched the SynIC off. */
 const OF_A_DISABLE = new Set(['write_under_foreign_disable', 'disabled_write'])
 
+/** The rule that asks what a timer's CONFIG says. */
+const OF_A_CONFIG = 'timer_without_vector'
+
 export const HELD_BEFORE = 'what the register held before is not in the trace'
 export const WAS_IT_ON = 'whether the SynIC was on is not in the trace'
 
@@ -38,6 +41,11 @@ export function doubtOf(violation: Violation, event: EventOrigin, known: Known):
   if (actor === '') return 'who did it is not in the trace'
   const process = [actor, violation.other].find((name) => name !== '' && !drivers.has(name))
   if (process !== undefined) return `"${process}" is a process: say with --actor which driver it runs`
+  // A CONFIG tells all by itself; a count arms what its CONFIG said.
+  if (rule === OF_A_CONFIG) {
+    const config = msr - ((msr - HV_X64_MSR_STIMER0_CONFIG) & 1)
+    return config === msr || event.isKnown(vcpu, config) ? undefined : HELD_BEFORE
+  }
   if (known.isFromBefore) return `when ${violation.other || 'somebody'} enabled it is not in the trace`
   if (otherSeq > 0 && other === undefined) return 'the other side is too far back'
   // Where nobody else was recorded, somebody else may have been left out.

@@ -14,6 +14,7 @@ const OF_REGISTERS: ReadonlySet<string> = new Set([
   'stale_page',
   'stale_sint',
   'page_overlap',
+  'timer_without_vector',
 ])
 
 /** Rules that are about drivers: without names they have nothing to say. */

@@ -1,7 +1,7 @@
 /** The local APIC as far as fixed, edge-triggered interrupts need it (KVM lapic.c). */
 import { highestBit, setBit, testBit } from '../hv/bits.js'
 import { FIRST_VALID_VECTOR } from '../hv/registers.js'
-import { EFFECT_IRQ, EFFECT_WAKE, NO_SINT, sintWord } from './effects.js'
+import { EFFECT_IRQ, EFFECT_LOST, EFFECT_WAKE, FROM_TIMER, NO_SINT, sintWord } from './effects.js'
 import { APIC_ENABLED, AUTO_EOI_VECTORS, FLAGS, HALTED, IRR, ISR, NESTED_FILE, TPR } from './layout.js'
 import type { Machine } from './machine.js'
 import { MODEL_OPENVMM } from './profile.js'
@@ -31,6 +31,14 @@ export function accept(m: Machine, v: number, vector: number, sourceWord: number
   m.effects.push(EFFECT_IRQ, m.vcpuId(v), vector, sourceWord)
   if ((flags & HALTED) !== 0 && (vector & PRIORITY_CLASS) > processorPriority(m, v)) wake(m, v)
   return 1
+}
+
+/** The interrupt of a direct timer; one that the APIC does not take is lost, and said to be. */
+export function acceptTimer(m: Machine, v: number, vector: number, timer: number): 0 | 1 {
+  const source = directSource(FROM_TIMER, timer)
+  const accepted = accept(m, v, vector, source)
+  if (accepted === 0) m.effects.push(EFFECT_LOST, m.vcpuId(v), source, 0)
+  return accepted
 }
 
 export function wake(m: Machine, v: number): void {

@@ -18,7 +18,7 @@ import {
   stimerSint,
   stimerVector,
 } from '../hv/registers.js'
-import { accept, directSource } from './apic.js'
+import { acceptTimer } from './apic.js'
 import {
   BUSY,
   DELIVERED,
@@ -157,7 +157,7 @@ function fired(m: Machine, v: number, i: number): void {
 export function expireOpenvmm(m: Machine, v: number, i: number): void {
   const config = m.w[timerAt(v, i) + CONFIG]
   if ((config & STIMER_DIRECT) !== 0) {
-    accept(m, v, stimerVector(config), directSource(FROM_TIMER, i))
+    acceptTimer(m, v, stimerVector(config), i)
     fired(m, v, i)
   } else {
     m.w[v + FLAGS] |= 1 << (MSG_PENDING_SHIFT + i)

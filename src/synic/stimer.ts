@@ -11,7 +11,7 @@ import {
   stimerSint,
   stimerVector,
 } from '../hv/registers.js'
-import { accept, directSource, wake } from './apic.js'
+import { acceptTimer, wake } from './apic.js'
 import { FROM_TIMER } from './effects.js'
 import { deliver } from './kvm-delivery.js'
 import {
@@ -229,7 +229,7 @@ function expireKvm(m: Machine, v: number, i: number): boolean {
   const before = m.effects.length
   let failed: boolean
   if ((config & STIMER_DIRECT) !== 0) {
-    failed = accept(m, v, stimerVector(config), directSource(FROM_TIMER, i)) === 0
+    failed = acceptTimer(m, v, stimerVector(config), i) === 0
   } else {
     const message = expiryMessage(m, i, w[t + EXP_TIME], w[t + EXP_TIME + 1])
     const periodic = (config & STIMER_PERIODIC) !== 0

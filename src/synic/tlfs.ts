@@ -25,7 +25,7 @@ import {
   stimerSint,
   stimerVector,
 } from '../hv/registers.js'
-import { accept, directSource } from './apic.js'
+import { acceptTimer } from './apic.js'
 import {
   BUSY,
   DELIVERED,
@@ -208,7 +208,7 @@ export function expireTlfs(m: Machine, v: number, i: number): boolean {
   if (skipped) return false
   // A message that waits from before CONFIG was rewritten does not hold a direct timer back.
   if ((config & STIMER_DIRECT) !== 0) {
-    accept(m, v, stimerVector(config), directSource(FROM_TIMER, i))
+    acceptTimer(m, v, stimerVector(config), i)
     return false
   }
   const sint = stimerSint(config)

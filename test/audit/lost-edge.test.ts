@@ -28,6 +28,15 @@ it.each([
   ).toEqual(expected)
 })
 
+it.each(['kvm-synic2', 'openvmm', 'tlfs'] as const)(
+  'a direct timer that the APIC does not take on %s, once an op',
+  (profile) => {
+    const m = audited({ profile }, lostEdge).run('apic v0 off', 'v0 x STIMER1_CONFIG=0x1ed3 STIMER1_COUNT=10')
+    m.run('advance 50', 'apic v0 on', 'advance 50')
+    expect(m.said()).toEqual(['lost_edge? 400000b2'])
+  },
+)
+
 it('names the SINT of the file that was asked', () => {
   const m = audited({ profile: 'tlfs', kind: 'nested_root' }, lostEdge)
   m.run('v0 x NESTED_SIMP=0x10001 NESTED_SCONTROL=1')

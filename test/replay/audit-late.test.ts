@@ -103,6 +103,19 @@ describe('the fixed driver, recorded late', () => {
   })
 })
 
+it.each([
+  ['by CONFIG', ['  stimer-9 [000] 1.000000: write_msr: 400000b0, value 1001'], 1],
+  ['by a count behind it', eventsOfTimer('400000b0, value 1008', '400000b1, value 64'), 1],
+  ['by a count alone', eventsOfTimer('400000b1, value 64'), 0],
+] as const)('a timer without a vector is seen in what is written: %s', async (_how, lines, errors) => {
+  const report = await auditLines(lines, { actors: ['stimer=timer'] })
+  expect(report.errors).toBe(errors)
+})
+
+function eventsOfTimer(...writes: readonly string[]): string[] {
+  return writes.map((write, i) => `  stimer-9 [000] 1.00000${i}: write_msr: ${write}`)
+}
+
 it('a driver coming up again on what another left off is not said to be torn down', async () => {
   const steps: Step[] = [
     ['mshv', 0, 'SCONTROL'],

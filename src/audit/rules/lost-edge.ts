@@ -3,8 +3,9 @@
  * kvm_hv_synic_set_irq returns -2 or 0). Documented, so a note; an edge lost while the gate was open is I11.
  */
 import { ENOENT } from '../../hv/errno.js'
-import { SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
-import { EFFECT_LOST, EFFECT_WORDS } from '../../synic/effects.js'
+import { HV_X64_MSR_STIMER0_CONFIG } from '../../hv/msrs.js'
+import { SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
+import { EFFECT_LOST, EFFECT_WORDS, NO_SINT } from '../../synic/effects.js'
 import { APIC_ENABLED, FLAGS, SINTS } from '../../synic/layout.js'
 import { fileIn, isDroppedVector, sintIn } from '../effect-words.js'
 import { LEDGER_SINTS } from '../ledger.js'
@@ -17,16 +18,32 @@ class LostEdge implements Watcher {
   after(): void {
     const { m } = this.desk
     const { words, length } = m.effects
-    // One op may lose thousands alike (a periodic timer on a masked SINT): each SINT is told once an op.
+    // One op may lose thousands alike (a periodic timer on a masked SINT): each SINT and timer is told once.
     let told = 0
     for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) {
       if (words[at] !== EFFECT_LOST) continue
       const sint = sintIn(words[at + 2])
-      if (((told >> sint) & 1) !== 0) continue
-      told |= 1 << sint
+      const timer = words[at + 2] >>> 24
+      const bit = sint === NO_SINT ? SINT_COUNT + timer : sint
+      if (((told >> bit) & 1) !== 0) continue
+      told |= 1 << bit
+      if (sint === NO_SINT) {
+        this.#tellTimer(words[at + 1], timer)
+        continue
+      }
       const f = fileIn(m, words[at + 1], words[at + 2])
       if (f >= 0) this.#tell(f, words[at + 1], sint, words[at + 3])
     }
+  }
+
+  /** Of a timer in direct mode, which has no SINT behind it. */
+  #tellTimer(vcpu: number, timer: number): void {
+    this.desk.report({
+      severity: 'note',
+      vcpu,
+      msr: HV_X64_MSR_STIMER0_CONFIG + 2 * timer,
+      text: `direct STIMER${timer} has expired and its interrupt is lost: the APIC does not take it`,
+    })
   }
 
   #tell(f: number, vcpu: number, sint: number, code: number): void {

@@ -3,67 +3,35 @@
  * expires and
  * nobody is interrupted (TLFS "Synthetic Timers"; KVM stimer_set_config, synic_set_irq).
  */
-import { HV_X64_MSR_STIMER0_CONFIG } from '../../hv/msrs.js'
-import {
-  SINT_INTERCEPT,
-  SINT_MASKED,
-  STIMER_AUTO_ENABLE,
-  STIMER_DIRECT,
-  STIMER_ENABLE,
-  stimerSint,
-} from '../../hv/registers.js'
-import { CONFIG, SINTS } from '../../synic/layout.js'
-import { timerAt } from '../../synic/stimer.js'
+import { SINT_INTERCEPT, SINT_MASKED, STIMER_DIRECT, stimerSint } from '../../hv/registers.js'
+import { SINTS } from '../../synic/layout.js'
+import { EnabledTimer } from '../enabled-timer.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
 class TimerOnMaskedSint implements Watcher {
-  /**
-   * Timers that were told of, until their CONFIG is written again: an auto-enabled one is armed every tick.
-   */
-  readonly #told = new Set<number>()
-  #config = 0
+  readonly #timer: EnabledTimer
 
-  constructor(private readonly desk: Desk) {}
+  constructor(private readonly desk: Desk) {
+    this.#timer = new EnabledTimer(desk)
+  }
 
   before(): void {
-    const { op, m } = this.desk
-    this.#config = m.w[timerAt(op.file < 0 ? 0 : op.file, this.#index()) + CONFIG]
+    this.#timer.before()
   }
 
   after(): void {
     const { op, m } = this.desk
-    const config = this.#enabling()
-    if (op.file < 0 || !m.effects.ok || (config & STIMER_ENABLE) === 0 || (config & STIMER_DIRECT) !== 0)
-      return
+    const config = this.#timer.config()
+    if (config === 0 || (config & STIMER_DIRECT) !== 0) return
     const sint = stimerSint(config)
-    const isMasked = (m.w[op.file + SINTS + 2 * sint] & SINT_MASKED) !== 0
-    const timer = op.file * 4 + this.#index()
-    if ((!isMasked && sint !== SINT_INTERCEPT) || this.#told.has(timer)) return
-    this.#told.add(timer)
-    this.desk.report({
-      // Who signs is a driver and meant it; the host restores what it found, and others may be trying
-      // things out.
-      severity: op.actor === 0 || op.byHost ? 'note' : 'error',
-      text:
-        sint === SINT_INTERCEPT
-          ? `STIMER${this.#index()} is enabled on SINT0, which is not for timers`
-          : `STIMER${this.#index()} is enabled on SINT${sint}, which is masked: nobody hears of its expiry`,
-    })
-  }
-
-  #index(): number {
-    return Math.max(0, this.desk.op.msr - HV_X64_MSR_STIMER0_CONFIG) >> 1
-  }
-
-  /** CONFIG as the write means it, whether or not it was taken so; 0 if it enables nothing. */
-  #enabling(): number {
-    const { op } = this.desk
-    if (((op.msr - HV_X64_MSR_STIMER0_CONFIG) & 1) === 0) {
-      this.#told.delete(op.file * 4 + this.#index())
-      return op.newLo
+    const { index } = this.#timer
+    if (sint === SINT_INTERCEPT) {
+      this.#timer.tell(`STIMER${index} is enabled on SINT0, which is not for timers`)
+    } else if ((m.w[op.file + SINTS + 2 * sint] & SINT_MASKED) !== 0) {
+      this.#timer.tell(
+        `STIMER${index} is enabled on SINT${sint}, which is masked: nobody hears of its expiry`,
+      )
     }
-    const arms = (this.#config & STIMER_AUTO_ENABLE) !== 0 && (op.newLo | op.newHi) !== 0 && !op.byHost
-    return arms ? this.#config | STIMER_ENABLE : 0
   }
 }
 

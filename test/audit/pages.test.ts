@@ -76,6 +76,37 @@ describe('page_overlap', () => {
       [HYPERCALL, 'v0 a REFERENCE_TSC=0x40001'],
       ['page_overlap a 40000021'],
     ],
+    [
+      'a VP assist page over messages',
+      'kvm-synic2',
+      [UP, 'v1 a VP_ASSIST_PAGE=0x10001'],
+      ['page_overlap a 40000073'],
+    ],
+    [
+      'flags over a VP assist page',
+      'kvm-synic2',
+      ['v1 a VP_ASSIST_PAGE=0x11001', UP],
+      ['page_overlap vmbus 40000082'],
+    ],
+    [
+      'two vCPUs share a VP assist page',
+      'tlfs',
+      ['v0,v1 a VP_ASSIST_PAGE=0x12001'],
+      ['page_overlap a 40000073'],
+    ],
+    [
+      'VP assist pages of their own',
+      'tlfs',
+      ['v0 a VP_ASSIST_PAGE=0x12001', 'v1 a VP_ASSIST_PAGE=0x13001'],
+      [],
+    ],
+    ['a VP assist page laid there again', 'tlfs', ['v0 a VP_ASSIST_PAGE=0x12001 VP_ASSIST_PAGE=0x12001'], []],
+    [
+      'a VP assist page over calls',
+      'tlfs',
+      [HYPERCALL, 'v1 a VP_ASSIST_PAGE=0x40001'],
+      ['page_overlap a 40000073'],
+    ],
     ['moved by another vCPU', 'tlfs', ['v0 a REFERENCE_TSC=0x40001', 'v1 a REFERENCE_TSC=0x41001'], []],
     [
       'laid there again',

@@ -67,6 +67,9 @@ describe('stale_sint', () => {
   })
 })
 
+const CALLS = 'v0 k GUEST_OS_ID=1 HYPERCALL=0x16001'
+const ASSIST = 'v0 k VP_ASSIST_PAGE=0x17001'
+
 describe('stale_page', () => {
   it.each([
     ['clean', 'l1vh', [UP, DOWN, 'free 0x10000', 'boot K2'], []],
@@ -111,14 +114,30 @@ describe('stale_page', () => {
       'the reference TSC page, left on',
       'guest',
       ['v0 k REFERENCE_TSC=0x15001', 'v0 k GUEST_OS_ID=0', 'boot K2'],
-      ['stale_page 40000021'],
+      ['stale_page k 40000021'],
     ],
     [
       'the reference TSC page, freed',
       'guest',
       ['v0 k REFERENCE_TSC=0x15001', 'free 0x15000'],
-      ['stale_page 40000021'],
+      ['stale_page k 40000021'],
     ],
+    ['the hypercall page, left on', 'guest', [CALLS, 'boot K2'], ['stale_page k 40000001']],
+    ['the hypercall page, gone with the id', 'guest', [CALLS, 'v0 k GUEST_OS_ID=0', 'boot K2'], []],
+    ['the VP assist page, left on', 'guest', [ASSIST, 'boot K2'], ['stale_page k 40000073']],
+    ['the VP assist page, when the id is taken back', 'guest', [ASSIST, 'v0 k GUEST_OS_ID=0'], []],
+    ['the VP assist page, disabled', 'guest', [ASSIST, 'v0 k VP_ASSIST_PAGE=0x17000', 'boot K2'], []],
+    ['the VP assist page, freed', 'guest', [ASSIST, 'free 0x17000'], ['stale_page k 40000073']],
+    ['the VP assist page, claimed by its owner', 'guest', [ASSIST, 'claim 0x17000 by k'], []],
+    [
+      'the VP assist page, claimed by another',
+      'guest',
+      [ASSIST, 'claim 0x17000 by x'],
+      ['stale_page k 40000073'],
+    ],
+    ['told once', 'guest', [ASSIST, 'boot K2', 'boot K3'], ['stale_page k 40000073']],
+    ['the VP assist page after a crash', 'guest', [ASSIST, 'boot K2 crash'], ['stale_page? k 40000073']],
+    ['a VP assist page that the platform enabled', 'root', ['v0 host VP_ASSIST_PAGE=0x17001', 'boot K2'], []],
     [
       'after a crash',
       'guest',

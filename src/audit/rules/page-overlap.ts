@@ -1,41 +1,33 @@
 /**
  * I9, pages are their own: no two enabled SynIC pages of a partition share a guest page, with each other or
- * with the hypercall and reference TSC pages, none lies beyond memory, and none is enabled at an address 0
- * that was found there and not chosen (Linux MSHV on L1VH enabled SIRBP with the base it read, which nobody
- * had provided). Every profile has its answer to such writes, so what nobody signed is a note.
+ * with the hypercall, reference TSC and VP assist pages, none lies beyond memory, and none is enabled at an
+ * address 0 that was found there and not chosen (Linux MSHV on L1VH enabled SIRBP with the base it read,
+ * which nobody had provided). Every profile has its answer to such writes, so what nobody signed is a note.
  */
 import { gpnOf } from '../../hv/bits.js'
-import { HV_X64_MSR_HYPERCALL, HV_X64_MSR_REFERENCE_TSC } from '../../hv/msrs.js'
 import { PAGE_ENABLE } from '../../hv/registers.js'
-import { HYPERCALL, type Machine, REFERENCE_TSC } from '../../synic/machine.js'
+import type { Machine } from '../../synic/machine.js'
 import { isAccessible } from '../../synic/pages.js'
+import { isOverlay, OFF, overlayAt, overlays } from '../overlays.js'
 import { allFiles, isOnAt, msrAt, nameOfMsr, PAGE_PLACES, vcpuOf, wordAt } from '../places.js'
 import { placeOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
-/** Registers that lay a page for the whole partition, and where they stand. */
-const SHARED: readonly (readonly [msr: number, at: number])[] = [
-  [HV_X64_MSR_HYPERCALL, HYPERCALL],
-  [HV_X64_MSR_REFERENCE_TSC, REFERENCE_TSC],
-]
-const OFF = -1
-
 class PageOverlap implements Watcher {
-  /** Where the partition's page was that is written now. */
+  /** Where the page was whose register is written now, of those beside the SynIC's. */
   #found = OFF
 
   constructor(private readonly desk: Desk) {}
 
   before(): void {
     const { op, m } = this.desk
-    const at = sharedAt(op.msr)
-    if (at >= 0) this.#found = pageOf(m, at)
+    if (isOverlay(op.msr)) this.#found = overlayAt(m, op.msr, m.rowOf(op.vcpu))
   }
 
   after(): void {
     const { op, m } = this.desk
     if (!m.effects.ok || (op.newLo & PAGE_ENABLE) === 0) return
-    if (op.file < 0) return this.#partitionPage()
+    if (op.file < 0) return this.#otherPage()
     const gpn = gpnOf(op.newLo, op.newHi)
     const found = gpnOf(op.oldLo, op.oldHi)
     if ((op.oldLo & PAGE_ENABLE) !== 0 && gpn === found) return
@@ -44,25 +36,25 @@ class PageOverlap implements Watcher {
     if (!isAccessible(m, gpn))
       this.#tell(`enables ${register} at 0x${(gpn * 4096).toString(16)}, beyond memory`)
     if (mayShare(m, gpn)) this.#judgeShared(gpn, register)
-    this.#judgePartitionPages(gpn, register)
+    this.#judgeOthers(gpn, register)
   }
 
-  #partitionPage(): void {
+  #otherPage(): void {
     const { op, m } = this.desk
-    const at = sharedAt(op.msr)
-    const gpn = at < 0 ? OFF : pageOf(m, at)
+    const gpn = isOverlay(op.msr) ? overlayAt(m, op.msr, m.rowOf(op.vcpu)) : OFF
     if (gpn === OFF || gpn === this.#found) return
     if (gpn === 0 || m.synicPages.has(gpn) || m.profile.microsoftRegisters)
       this.#judgeShared(gpn, nameOfMsr(op.msr))
-    this.#judgePartitionPages(gpn, nameOfMsr(op.msr))
+    this.#judgeOthers(gpn, nameOfMsr(op.msr))
   }
 
-  #judgePartitionPages(gpn: number, register: string): void {
+  #judgeOthers(gpn: number, register: string): void {
     const { op, m } = this.desk
-    for (const [msr, at] of SHARED) {
-      if (msr === op.msr || pageOf(m, at) !== gpn) continue
+    for (const { msr, vcpu } of overlays(m, gpn)) {
+      if (msr === op.msr && (vcpu < 0 || vcpu === op.vcpu)) continue
+      const theirs = vcpu < 0 ? nameOfMsr(msr) : `${nameOfMsr(msr)} of vCPU ${vcpu}`
       const gpa = (gpn * 4096).toString(16)
-      this.#tell(`enables ${register} at 0x${gpa}, where ${nameOfMsr(msr)} is enabled already`)
+      return this.#tell(`enables ${register} at 0x${gpa}, where ${theirs} is enabled already`)
     }
   }
 
@@ -89,17 +81,6 @@ class PageOverlap implements Watcher {
     const severity = op.actor === 0 || op.byHost ? 'note' : 'error'
     this.desk.report({ severity, other, otherSeq, text: `${actor} ${what}` })
   }
-}
-
-/** Where such a register stands; -1: it is none. */
-function sharedAt(msr: number): number {
-  if (msr === HV_X64_MSR_HYPERCALL) return HYPERCALL
-  return msr === HV_X64_MSR_REFERENCE_TSC ? REFERENCE_TSC : -1
-}
-
-/** Page of an enabled register of the partition, or OFF. */
-function pageOf({ shared }: Machine, at: number): number {
-  return (shared[at] & PAGE_ENABLE) !== 0 ? gpnOf(shared[at], shared[at + 1]) : OFF
 }
 
 /** Two message or event-flags pages share an address by the directory; event rings are in none. */

@@ -1,30 +1,49 @@
 /**
- * I4, nothing armed points at freed memory: at a handover no SIMP, SIEFP, SIRBP or reference TSC page is
- * enabled, and none is while its page is freed or handed to somebody else (Linux VMBus freed its pages on
- * a failed connect, MSHV on L1VH left SIRBP enabled over kexec). A base without the enable bit is nothing:
- * the platform provides some, and what the host enabled before the guest had a name, and no guest has
- * written since, is not the guest's to disable (UEFI firmware: release only what was claimed).
+ * I4, nothing armed points at freed memory: at a handover no SIMP, SIEFP, SIRBP, reference TSC, hypercall or
+ * VP assist page is enabled, and none is while its page is freed or handed to somebody else (Linux VMBus
+ * freed its pages on a failed connect, MSHV on L1VH left SIRBP enabled over kexec; hv_cpu_die and
+ * hyperv_cleanup disable the others). A base without the enable bit is nothing: the platform provides some,
+ * and what the host enabled before the guest had a name, and no guest has written since, is not the guest's
+ * to disable (UEFI firmware: release only what was claimed).
  */
 import { gpnOf } from '../../hv/bits.js'
-import { HV_X64_MSR_REFERENCE_TSC } from '../../hv/msrs.js'
-import { PAGE_ENABLE } from '../../hv/registers.js'
+import { HV_X64_MSR_VP_ASSIST_PAGE } from '../../hv/msrs.js'
 import { EFFECT_LIFECYCLE } from '../../synic/effects.js'
-import { GUEST_OS_ID, type Machine, REFERENCE_TSC } from '../../synic/machine.js'
+import { GUEST_OS_ID, type Machine } from '../../synic/machine.js'
 import { OP_ARGS, OP_KERNEL_BOOT, OP_PAGE_CLAIM, OP_PAGE_FREE } from '../../synic/op.js'
 import { Handover, NEXT_KERNEL, NO_HANDOVER } from '../handover.js'
 import { LEDGER_SIRBP } from '../ledger.js'
-import { allFiles, isOnAt, msrAt, nameAt, PAGE_PLACES, PLACE_COUNT, vcpuOf, wordAt } from '../places.js'
+import { isOverlay, type Overlay, overlayAt, overlays } from '../overlays.js'
+import {
+  allFiles,
+  isOnAt,
+  msrAt,
+  nameAt,
+  nameOfMsr,
+  PAGE_PLACES,
+  PLACE_COUNT,
+  vcpuOf,
+  wordAt,
+} from '../places.js'
 import { placeOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
-/** The reference TSC page is of the partition: a key that no register of a file has. */
-const TSC = -1
+/** Who wrote the register of a page beside the SynIC's last, and when. */
+interface Written {
+  readonly actor: number
+  readonly seq: number
+  readonly isProvided: boolean
+}
+
+/** A key that no register of a file has. */
+const keyOf = ({ msr, vcpu }: Overlay) => -1 - (msr & 0xff) - (vcpu + 1) * 0x100
 
 class StalePage implements Watcher {
   readonly #handover: Handover
   #bootSeq = 0
   /** Page registers that the platform enabled, by file and place. */
   readonly #provided = new Set<number>()
+  readonly #written = new Map<number, Written>()
 
   constructor(private readonly desk: Desk) {
     this.#handover = new Handover(desk)
@@ -37,6 +56,7 @@ class StalePage implements Watcher {
   after(): void {
     const { op, m } = this.desk
     if (op.file >= 0) return this.#noteProvided()
+    if (isOverlay(op.msr)) return this.#noteWritten()
     const gpn = gpnOf(op.words[op.at + OP_ARGS], op.words[op.at + OP_ARGS + 1])
     if (op.code === OP_PAGE_FREE) return this.#scan(gpn, 0, 'when its page is freed')
     if (op.code === OP_PAGE_CLAIM) {
@@ -48,10 +68,12 @@ class StalePage implements Watcher {
     if (kind === NO_HANDOVER) return
     const to = `to ${this.#handover.successor()}`
     this.#scan(-1, 0, to)
-    // Linux switches it off after its guest OS id, so the id is too early to ask.
-    const isOn = (m.shared[REFERENCE_TSC] & PAGE_ENABLE) !== 0
-    if (kind === NEXT_KERNEL && isOn && this.#handover.isNew(TSC, m.shared[REFERENCE_TSC])) this.#tellTsc(to)
-    if (kind === NEXT_KERNEL) this.#bootSeq = op.seq
+    if (kind !== NEXT_KERNEL) return
+    // Linux switches these off behind its guest OS id, so that the id is too early to ask.
+    for (const overlay of overlays(m)) {
+      if (this.#written.get(keyOf(overlay))?.isProvided !== true) this.#tellOverlay(overlay, to)
+    }
+    this.#bootSeq = op.seq
   }
 
   #noteProvided(): void {
@@ -60,7 +82,21 @@ class StalePage implements Watcher {
     const key = op.file * PLACE_COUNT + place
     if (!m.effects.ok) return
     if (!op.byHost || !isOnAt(m, op.file, place)) this.#provided.delete(key)
-    else if ((m.shared[GUEST_OS_ID] | m.shared[GUEST_OS_ID + 1]) === 0 && !m.paused) this.#provided.add(key)
+    else if (this.#isByPlatform()) this.#provided.add(key)
+  }
+
+  #noteWritten(): void {
+    const { op, m } = this.desk
+    if (!m.effects.ok) return
+    const vcpu = op.msr === HV_X64_MSR_VP_ASSIST_PAGE ? op.vcpu : -1
+    const isProvided = op.byHost && this.#isByPlatform()
+    this.#written.set(keyOf({ msr: op.msr, vcpu }), { actor: op.actor, seq: op.seq, isProvided })
+  }
+
+  /** Before the guest has a name, and not a restore. */
+  #isByPlatform(): boolean {
+    const { shared, paused } = this.desk.m
+    return (shared[GUEST_OS_ID] | shared[GUEST_OS_ID + 1]) === 0 && !paused
   }
 
   /** Every page register that is enabled, at `gpn` or (-1) anywhere, and not the taker's own. */
@@ -77,9 +113,12 @@ class StalePage implements Watcher {
           this.#tell(f, place, when)
       }
     }
-    const tsc = m.shared[REFERENCE_TSC]
-    const isThere = (tsc & PAGE_ENABLE) !== 0 && gpnOf(tsc, m.shared[REFERENCE_TSC + 1]) === gpn
-    if (isThere && taker === 0 && this.#handover.isNew(TSC, tsc)) this.#tellTsc(when)
+    if (gpn < 0) return
+    for (const overlay of overlays(m, gpn)) {
+      const written = this.#written.get(keyOf(overlay))
+      const isOwn = written !== undefined && written.actor === taker && written.seq > this.#bootSeq
+      if (taker === 0 || !isOwn) this.#tellOverlay(overlay, when)
+    }
   }
 
   #tell(f: number, place: number, when: string): void {
@@ -99,12 +138,21 @@ class StalePage implements Watcher {
     })
   }
 
-  #tellTsc(when: string): void {
+  #tellOverlay(overlay: Overlay, when: string): void {
+    const { actor = 0, seq = 0 } = this.#written.get(keyOf(overlay)) ?? {}
+    if (!this.#handover.isNew(keyOf(overlay), seq)) return
+    const { m } = this.desk
+    const { msr, vcpu } = overlay
+    const who = this.desk.nameOf(actor) || 'the old kernel'
+    const what = vcpu < 0 ? nameOfMsr(msr) : `${nameOfMsr(msr)} of vCPU ${vcpu}`
+    const gpa = (overlayAt(m, msr, m.rowOf(vcpu)) * 4096).toString(16)
     this.desk.report({
-      severity: this.#handover.severity(0),
-      vcpu: -1,
-      msr: HV_X64_MSR_REFERENCE_TSC,
-      text: `the reference TSC page is left enabled ${when}`,
+      severity: seq === 0 ? 'note' : this.#handover.severity(actor),
+      vcpu,
+      msr,
+      actor,
+      otherSeq: seq,
+      text: `${who} leaves ${what} enabled at 0x${gpa} ${when}`,
     })
   }
 }
@@ -117,7 +165,7 @@ function isProvided(m: Machine, f: number, place: number): boolean {
 export const stalePage: Rule = {
   invariant: 'I4',
   rule: 'stale_page',
-  holds: 'No SynIC page is enabled when its memory is freed, reused or handed to the next kernel.',
+  holds: 'No overlay page is enabled when its memory is freed, reused or handed to the next kernel.',
   ops: [OP_KERNEL_BOOT, OP_PAGE_FREE, OP_PAGE_CLAIM],
   registers: ['SIMP', 'SIEFP', 'SIRBP', 'other'],
   effects: [EFFECT_LIFECYCLE],

@@ -19,6 +19,17 @@ export function actorOf({ exact, prefixes }: ActorMap, comm: string): string | u
   return exact.get(comm) ?? prefixes.find(([prefix]) => comm.startsWith(prefix))?.[1]
 }
 
+/** The pairs, as they were given, that none of these processes fits. */
+export function unmatchedIn({ exact, prefixes }: ActorMap, comms: ReadonlySet<string>): string[] {
+  const all = [...comms]
+  return [
+    ...[...exact].filter(([comm]) => !comms.has(comm)).map(([comm, actor]) => `${comm}=${actor}`),
+    ...prefixes
+      .filter(([prefix]) => !all.some((comm) => comm.startsWith(prefix)))
+      .map(([prefix, actor]) => `${prefix}*=${actor}`),
+  ]
+}
+
 export function actorNames({ exact, prefixes }: ActorMap): string[] {
   return [...exact.values(), ...prefixes.map(([, actor]) => actor)]
 }

@@ -34,7 +34,15 @@ export const AuditReport = z.strictObject({
   not_listed: counts.meta({ description: 'Found beyond the bound on the list.' }),
   certainty: z.enum(['exact', 'lowered']),
   uncertain: z.array(z.strictObject({ what: z.string(), count, first_line: line })),
-  checked: z.array(z.strictObject({ rule: z.string(), invariant: z.string(), holds: z.string() })),
+  warnings: z.array(z.string()).meta({ description: 'What was asked for and cannot have been meant so.' }),
+  checked: z.array(
+    z.strictObject({
+      rule: z.string(),
+      invariant: z.string(),
+      holds: z.string(),
+      uncertain: z.string().optional().meta({ description: 'Why all that it found is uncertain.' }),
+    }),
+  ),
   not_checked: z.array(z.strictObject({ rule: z.string(), invariant: z.string(), why: z.string() })),
 })
 export type AuditReport = z.infer<typeof AuditReport>

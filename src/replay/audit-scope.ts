@@ -96,19 +96,37 @@ interface NotChecked {
   readonly why: string
 }
 
+interface Checked {
+  readonly rule: string
+  readonly invariant: string
+  readonly holds: string
+  readonly uncertain?: string
+}
+
 export interface Scope {
-  readonly checked: readonly Rule[]
+  readonly checked: readonly Checked[]
   readonly notChecked: readonly NotChecked[]
 }
 
-/** @param about `hasActors`: drivers were named; `settled`: the trace is whole, so its end was judged */
-export function scopeOf(source: Source, about: { hasActors: boolean; settled: boolean }): Scope {
-  const checked: Rule[] = []
+interface About {
+  /** Drivers were named. */
+  readonly hasActors: boolean
+  /** The trace is whole, so its end was judged. */
+  readonly settled: boolean
+  /** Rules that found something. */
+  readonly found: ReadonlySet<string>
+}
+
+export function scopeOf(source: Source, about: About): Scope {
+  const checked: Checked[] = []
   const notChecked: NotChecked[] = []
-  for (const rule of RULES) {
-    const why = lackOf(rule, source) ?? lackNow(rule, source, about)
-    if (why === undefined) checked.push(rule)
-    else notChecked.push({ rule: rule.rule, invariant: rule.invariant, why })
+  for (const each of RULES) {
+    const { rule, invariant, holds } = each
+    const why = lackOf(each, source) ?? lackNow(each, source, about)
+    if (why === undefined) checked.push({ rule, invariant, holds })
+    // Between processes it was looked at after all, for what that is worth.
+    else if (about.found.has(rule)) checked.push({ rule, invariant, holds, uncertain: why })
+    else notChecked.push({ rule, invariant, why })
   }
   const isOpen = source !== 'trace' || !about.settled
   const why = source === 'trace' ? NOT_WHOLE : 'the trace does not show what is left over at its end'
@@ -117,11 +135,7 @@ export function scopeOf(source: Source, about: { hasActors: boolean; settled: bo
 }
 
 /** What this recording lacks, though others of its form may have it. */
-function lackNow(
-  rule: Rule,
-  source: Source,
-  { hasActors, settled }: { hasActors: boolean; settled: boolean },
-): string | undefined {
+function lackNow(rule: Rule, source: Source, { hasActors, settled }: About): string | undefined {
   if (OF_ACTORS.has(rule.rule) && !hasActors) return NO_ACTORS[source]
   const isOfTheEnd = rule.ops.length + rule.registers.length + (rule.effects?.length ?? 0) === 0
   return isOfTheEnd && !settled ? NOT_WHOLE : undefined

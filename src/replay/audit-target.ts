@@ -6,7 +6,7 @@ import { isOnValue } from '../audit/places.js'
 import type { Violation } from '../audit/rule.js'
 import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
-import { type ActorMap, actorNames, actorOf, type StartClaims } from './actors.js'
+import { type ActorMap, actorNames, actorOf, type StartClaims, unmatchedIn } from './actors.js'
 import { doubtOf, HELD_BEFORE, isUnfounded, type Place, textOf, WAS_IT_ON } from './audit-doubt.js'
 import type { AuditFinding } from './audit-report.js'
 import { JUDGED } from './audit-scope.js'
@@ -30,6 +30,8 @@ export interface AuditSetup {
   readonly placesMax?: number
 }
 
+const NAMED_ALREADY = '--actor: it is for kernel events, the ops of a trace say themselves who acts'
+
 /** A reason why less is certain: the lines it concerns. */
 interface Lowered {
   count: number
@@ -42,6 +44,8 @@ export class AuditTarget extends LocalTarget {
   /** Who acted so far and may be a driver. */
   readonly seen = new Set<string>()
   readonly findings: AuditFinding[] = []
+  /** Rules that found something. */
+  readonly found = new Set<string>()
   readonly counts = { error: 0, note: 0 }
   readonly unlisted = { error: 0, note: 0 }
   #auditor: Auditor | undefined
@@ -49,6 +53,8 @@ export class AuditTarget extends LocalTarget {
   #presumption: Presumption | undefined
   #gapLine = 0
   #last: Origin = { line: 1 }
+  /** Processes that acted. */
+  readonly #comms = new Set<string>()
   readonly #places = new Map<number, Place>()
   readonly #lowered = new Map<string, Lowered>()
   readonly #drivers: ReadonlySet<string>
@@ -76,6 +82,22 @@ export class AuditTarget extends LocalTarget {
   /** Why less is certain than the replay alone would have it. */
   get uncertain(): { what: string; count: number; first_line: number }[] {
     return [...this.#lowered].map(([what, { count, first }]) => ({ what, count, first_line: first }))
+  }
+
+  /** Flags that do nothing, and names that are nearly some driver's. */
+  get warnings(): string[] {
+    const { actors, claims } = this.setup
+    const isTrace = this.source === 'trace'
+    const names = new Set([...actorNames(actors), ...claims.map(({ actor }) => actor), ...this.seen])
+    const idle = isTrace ? [] : unmatchedIn(actors, this.#comms)
+    return [
+      ...(isTrace && actorNames(actors).length > 0 ? [NAMED_ALREADY] : []),
+      ...idle.map((pair) => `--actor ${pair}: no line is of such a process`),
+      ...[...names].flatMap((name) => {
+        const role = ROLE_NAMES.find((known) => known !== name && known === name.toLowerCase())
+        return role === undefined ? [] : [`"${name}" is no driver of the kind's table, "${role}" is`]
+      }),
+    ]
   }
 
   /** Judges what is left over: nothing comes after the last op. */
@@ -149,6 +171,7 @@ export class AuditTarget extends LocalTarget {
   #sign({ names }: Partition, words: Int32Array, at: number, event: EventOrigin): void {
     if ((words[at] & o.OP_BY_HOST) !== 0 || words[at + o.OP_ACTOR] !== 0) return
     const comm = commOf(event)
+    this.#comms.add(comm)
     const name = actorOf(this.setup.actors, comm) ?? (this.source === 'guest' ? comm : '')
     words[at + o.OP_ACTOR] = Math.max(0, names.intern(name))
   }
@@ -191,6 +214,7 @@ export class AuditTarget extends LocalTarget {
     const doubt = event === undefined ? undefined : (this.#doubt(violation, event, other) ?? reason)
     const severity = doubt === undefined ? violation.severity : 'note'
     if (doubt !== undefined) this.#lower(doubt, line)
+    this.found.add(violation.rule)
     this.counts[severity]++
     if (this.counts[severity] > FINDINGS_MAX) {
       this.unlisted[severity]++

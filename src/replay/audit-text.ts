@@ -22,6 +22,7 @@ export function auditText(report: AuditReport): string {
     '',
     ...findingLines(report),
     ...notCheckedLines(report),
+    ...report.warnings.map((text) => `warning: ${text}`),
     ...report.uncertain.map(
       (doubt) => `uncertain: ${doubt.count} × ${doubt.what} (first: line ${doubt.first_line})`,
     ),
@@ -34,7 +35,9 @@ function summary({ errors, notes, certainty, checked, not_checked }: AuditReport
   const left =
     not_checked.length === 0 ? 'all was checked' : `${not_checked.length} not checked, as said above`
   const found = `${plural(errors, 'error')}, ${plural(notes, 'note')}`
-  return `${found}; certainty ${certainty}; ${plural(checked.length, 'rule')} checked, ${left}`
+  const doubtful = checked.filter(({ uncertain }) => uncertain !== undefined).length
+  const doubt = doubtful === 0 ? '' : `, ${doubtful} of them not for certain`
+  return `${found}; certainty ${certainty}; ${plural(checked.length, 'rule')} checked${doubt}, ${left}`
 }
 
 /** Errors go first where not all can be shown; those shown stand in the order of the recording. */

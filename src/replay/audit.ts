@@ -25,7 +25,7 @@ export async function auditFile(path: string, options: AuditOptions): Promise<Au
 function reportOf(replay: ReplayReport, target: AuditTarget, settled: boolean): AuditReport {
   const { source, counts, unlisted } = target
   const uncertain = [...doubtsOf(replay), ...target.uncertain]
-  const scope = scopeOf(source, { hasActors: target.hasActors, settled })
+  const scope = scopeOf(source, { hasActors: target.hasActors, settled, found: target.found })
   const mismatch = mismatchOf(replay)
   const findings = target.findings.map((finding) => {
     const isLed = mismatch !== undefined && finding.line >= mismatch.first_line
@@ -49,7 +49,8 @@ function reportOf(replay: ReplayReport, target: AuditTarget, settled: boolean): 
     not_listed: { errors: moreErrors, notes: moreNotes },
     certainty: uncertain.length === 0 ? 'exact' : 'lowered',
     uncertain,
-    checked: scope.checked.map(({ rule, invariant, holds }) => ({ rule, invariant, holds })),
+    warnings: target.warnings,
+    checked: [...scope.checked],
     not_checked: [...scope.notChecked],
   }
 }

@@ -40,11 +40,14 @@ function rulesOf({ checked }: AuditReport, helpUri: string): object[] {
   }))
 }
 
-/** What lowers the certainty, and what could not be judged. */
-function notificationsOf({ uncertain, not_checked }: AuditReport): object[] {
+/** What was not meant so, what lowers the certainty, and what could not be judged. */
+function notificationsOf({ warnings, uncertain, checked, not_checked }: AuditReport): object[] {
   const note = (text: string) => ({ level: 'note', message: { text } })
+  const doubtful = checked.filter((rule) => rule.uncertain !== undefined)
   return [
+    ...warnings.map((text) => ({ level: 'warning', message: { text } })),
     ...uncertain.map(({ what, count, first_line }) => note(`${count} × ${what} (first: line ${first_line})`)),
+    ...doubtful.map((rule) => note(`not for certain: ${ruleId(rule)}: ${rule.uncertain}`)),
     ...not_checked.map((each) => note(`not checked: ${ruleId(each)}: ${each.why}`)),
   ]
 }

@@ -99,6 +99,15 @@ describe('the table', () => {
     expect(out).toMatch(/note .*; uncertain: what the register held before is not in the trace\n/)
   })
 
+  it('says what of it is between processes that nobody mapped, and which flag fits none', async () => {
+    const { status, out } = await audit(['--kind', 'l1vh', '--actor', 'kexe=mshv', events])
+    expect(status).toBe(0)
+    expect(out).toContain('warning: --actor kexe=mshv: no line is of such a process\n')
+    expect(out).toMatch(
+      /\n0 errors, \d+ notes; certainty lowered; \d+ rules checked, 2 of them not for certain, /,
+    )
+  })
+
   it('shows 200 findings, errors first, and counts the others', async () => {
     const write = (i: number) =>
       JSON.stringify({
@@ -169,7 +178,9 @@ const Sarif = z.strictObject({
       invocations: z.tuple([
         z.strictObject({
           executionSuccessful: z.literal(true),
-          toolExecutionNotifications: z.array(z.strictObject({ level, message })),
+          toolExecutionNotifications: z.array(
+            z.strictObject({ level: z.enum(['note', 'warning']), message }),
+          ),
         }),
       ]),
       artifacts: z.tuple([z.strictObject({ location: z.strictObject({ uri: z.string() }) })]),
@@ -195,6 +206,7 @@ describe('--sarif', () => {
     ['a trace', [collision]],
     ['kernel events', ['--kind', 'l1vh', ...ACTOR_FLAGS, events]],
     ['the sample', [SAMPLE]],
+    ['processes that nobody mapped', ['--kind', 'l1vh', '--actor', 'kexe=mshv', events]],
   ] as const)('writes SARIF of %s', async (_what, args) => {
     const { out } = await audit(['--sarif', '-', ...args])
     const [{ tool, results }] = Sarif.parse(JSON.parse(out)).runs

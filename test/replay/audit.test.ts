@@ -70,6 +70,10 @@ describe('the kexec collision of an L1VH', () => {
     expect(errorsIn(report)).toEqual([])
     expect(report.findings[0].uncertain).toMatch(/^"(?:modprobe|kworker\/0:1)" is a process/)
     expect(report.not_checked).toContainEqual(expect.objectContaining({ rule: 'foreign_write' }))
+    expect(report.checked).toContainEqual(
+      expect.objectContaining({ rule: 'rug_pull', uncertain: expect.stringContaining('is no driver') }),
+    )
+    expect(report.certainty).toBe('lowered')
   })
 
   it('raises none where nobody is named at all', async () => {
@@ -166,6 +170,38 @@ describe('what is missing raises no alarm:', () => {
   })
 })
 
+describe('a flag that does nothing is told:', () => {
+  const idle = (pair: string) => `--actor ${pair}: no line is of such a process`
+  const noRole = (name: string, role: string) => `"${name}" is no driver of the kind's table, "${role}" is`
+
+  it.each([
+    ['all of use', { actors: ['kworker/*=vmbus', 'modprobe=mshv'] }, []],
+    ['a process nobody is', { actors: ['kworker/*=vmbus', 'modrpobe=mshv'] }, [idle('modrpobe=mshv')]],
+    ['a beginning no process has', { actors: ['kwroker*=vmbus', 'modprobe=mshv'] }, [idle('kwroker*=vmbus')]],
+    ['a beginning behind a longer one', { actors: ['kw*=other', 'kworker/0*=vmbus', 'modprobe=mshv'] }, []],
+    [
+      "a driver's name in other letters",
+      { actors: ['kworker/*=VMBus', 'modprobe=mshv'] },
+      [noRole('VMBus', 'vmbus')],
+    ],
+    ['the same in claims', { claims: ['MSHV=SINT0'] }, [noRole('MSHV', 'mshv')]],
+    ['no flags', { actors: [] }, []],
+  ] as const)('%s', async (_what, ask, expected) => {
+    const report = await auditLines(eventsOf(COLLISION), { kind: 'l1vh', ...ask })
+    expect(report.warnings).toEqual(expected)
+  })
+
+  it('--actor with a trace, whose ops name their actors, in letters of their own', async () => {
+    const lines = traceOf(COLLISION).map((line) => line.replaceAll('"vmbus"', '"VMBUS"'))
+    const { warnings } = await auditLines(lines)
+    expect(warnings).toEqual([
+      expect.stringMatching(/^--actor: it is for kernel events/),
+      noRole('VMBUS', 'vmbus'),
+    ])
+    expect((await auditLines(traceOf(COLLISION), { actors: [] })).warnings).toEqual([])
+  })
+})
+
 describe('certainty', () => {
   const moved = traceOf(COLLISION)
   moved[2] = JSON.stringify({ ...JSON.parse(moved[2]), out: { ok: false, fault: 'gp' } })
@@ -199,9 +235,27 @@ describe('certainty', () => {
 
 describe('scope', () => {
   it.each(['host', 'guest'] as const)('says of every rule why a %s trace cannot tell', (source) => {
-    const { checked, notChecked } = scopeOf(source, { hasActors: true, settled: true })
+    const { checked, notChecked } = scopeOf(source, { hasActors: true, settled: true, found: new Set() })
     expect(checked.length + notChecked.length).toBe(RULES.length + 1)
     expect(notChecked.filter(({ why }) => why.startsWith('nobody has said'))).toEqual([])
+  })
+
+  it.each([
+    ['kernel events', eventsOf(COLLISION), { kind: 'l1vh' }],
+    ['kernel events that nobody mapped', eventsOf(COLLISION), { kind: 'l1vh', actors: [] }],
+    ['kernel events half mapped', eventsOf(COLLISION), { kind: 'l1vh', actors: ['kworker*=vmbus'] }],
+    ['kernel events, late', eventsOf(COLLISION).slice(4), { kind: 'l1vh' }],
+    ['a trace', traceOf(COLLISION), {}],
+    ['a trace without actors', traceOf(COLLISION, false), {}],
+    ['a trace, whole', traceOf(FIXED), { settled: true }],
+  ] as const)('says of each rule once whether it was checked: %s', async (_form, lines, ask) => {
+    const report = await auditLines(lines, ask)
+    const checked = report.checked.map(({ rule }) => rule)
+    const all = [...checked, ...report.not_checked.map(({ rule }) => rule)]
+    expect(all).toHaveLength(new Set(all).size)
+    expect(report.findings.filter(({ rule }) => !checked.includes(rule))).toEqual([])
+    const isUncertain = report.findings.some(({ uncertain }) => uncertain !== undefined)
+    if (isUncertain) expect(report.certainty).toBe('lowered')
   })
 
   it('judges the end of a trace only when it is said to be whole', async () => {

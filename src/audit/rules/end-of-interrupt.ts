@@ -1,24 +1,36 @@
 /**
  * I12, end of interrupt: auto-EOI leaves nothing in service, every other taken interrupt gets one EOI, and
- * SINTs
- * of one vector agree (TLFS "SINTx Registers"; KVM kvm_get_apic_interrupt, synic_update_vector).
+ * SINTs of one vector agree (TLFS "SINTx Registers"; KVM kvm_get_apic_interrupt, synic_update_vector).
+ * Whoever changes both of its own one after the other passes through a disagreement, judged at the end.
  */
 import { testBit } from '../../hv/bits.js'
-import { HV_X64_MSR_EOI, HV_X64_MSR_SINT0 } from '../../hv/msrs.js'
+import { HV_X64_MSR_EOI } from '../../hv/msrs.js'
 import { SINT_AUTO_EOI, SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
 import { EFFECT_EOI } from '../../synic/effects.js'
 import { AUTO_EOI_VECTORS, ISR, NESTED_FILE, SINTS } from '../../synic/layout.js'
 import { OP_APIC_ACK, OP_APIC_EOI, OP_MSR_WRITE } from '../../synic/op.js'
 import { MODEL_OPENVMM } from '../../synic/profile.js'
-import { hex } from '../effect-words.js'
+import { hex, isSilent } from '../effect-words.js'
 import { LEDGER_SINTS } from '../ledger.js'
+import { msrAt } from '../places.js'
 import { CLASS_SINT, classOf, sintOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
 /** What decides whether a SINT's vector ends by itself. */
 const FIELDS = SINT_VECTOR | SINT_MASKED | SINT_AUTO_EOI
 
+/** A SINT, and who wrote it last. */
+interface Written {
+  readonly f: number
+  readonly sint: number
+  readonly actor: number
+  readonly seq: number
+}
+
 class EndOfInterrupt implements Watcher {
+  /** Pairs of SINTs that were told of, and when the later of them had been written. */
+  readonly #told = new Map<string, number>()
+
   constructor(private readonly desk: Desk) {}
 
   after(): void {
@@ -28,7 +40,10 @@ class EndOfInterrupt implements Watcher {
     else if (op.code === OP_APIC_EOI) this.#ended()
     else if (op.code !== OP_MSR_WRITE) return
     else if (op.msr === HV_X64_MSR_EOI) this.#ended()
-    else if (((op.oldLo ^ op.newLo) & SINT_AUTO_EOI) !== 0 && classOf(op.msr) === CLASS_SINT) this.#changed()
+    else if (classOf(op.msr) === CLASS_SINT && ((op.oldLo ^ op.newLo) & FIELDS) !== 0) {
+      if (((op.oldLo ^ op.newLo) & SINT_AUTO_EOI) !== 0) this.#changed()
+      if (!op.byHost) this.#meet()
+    }
   }
 
   settled(): void {
@@ -81,6 +96,31 @@ class EndOfInterrupt implements Watcher {
     })
   }
 
+  /** A SINT comes to a vector where another says otherwise, or differs from now on from somebody else's. */
+  #meet(): void {
+    const { op, m, ledger } = this.desk
+    const sint = sintOf(op.msr)
+    const own = op.file + SINTS + 2 * sint
+    const vector = m.w[own] & SINT_VECTOR
+    if (!this.#hasVector(own, sint, vector)) return
+    const wasThere = (op.oldLo & SINT_MASKED) === 0 && (op.oldLo & SINT_VECTOR) === vector
+    for (const f of m.filesOf(m.rowOfFile(op.file))) {
+      for (let other = 0; other < SINT_COUNT; other++) {
+        const at = f + SINTS + 2 * other
+        if (((m.w[at] ^ m.w[own]) & SINT_AUTO_EOI) === 0 || !this.#hasVector(at, other, vector)) continue
+        if (wasThere && ledger.writer(f, LEDGER_SINTS + other) === op.actor) continue
+        return this.#disagree({ f: op.file, sint, actor: op.actor, seq: op.seq }, this.#written(f, other))
+      }
+    }
+  }
+
+  /** Is it unmasked, with this vector, and does it interrupt? */
+  #hasVector(at: number, sint: number, vector: number): boolean {
+    const { m } = this.desk
+    const lo = m.w[at]
+    return (lo & SINT_MASKED) === 0 && (lo & SINT_VECTOR) === vector && !isSilent(m, sint, lo)
+  }
+
   /** Unmasked SINTs of one vector say the same about auto-EOI, and the APIC's table says it too. */
   #agree(v: number): void {
     const { m } = this.desk
@@ -90,9 +130,13 @@ class EndOfInterrupt implements Watcher {
       for (let sint = 0; sint < SINT_COUNT; sint++) {
         const at = f + SINTS + 2 * sint
         const vector = m.w[at] & SINT_VECTOR
-        if ((m.w[at] & SINT_MASKED) !== 0) continue
-        if (first[vector] < 0) first[vector] = at
-        else if (((m.w[first[vector]] ^ m.w[at]) & FIELDS) !== 0) this.#disagree(f, sint, vector)
+        if (!this.#hasVector(at, sint, vector)) continue
+        const before = first[vector]
+        if (before < 0) first[vector] = at
+        else if (((m.w[before] ^ m.w[at]) & SINT_AUTO_EOI) !== 0) {
+          const g = m.filesOf(v).find((file) => before < file + SINTS + 2 * SINT_COUNT) ?? f
+          this.#disagree(this.#written(f, sint), this.#written(g, (before - g - SINTS) / 2))
+        }
       }
     }
     if (m.profile.model === MODEL_OPENVMM) return
@@ -105,16 +149,29 @@ class EndOfInterrupt implements Watcher {
     }
   }
 
-  #disagree(f: number, sint: number, vector: number): void {
-    const { ledger, m } = this.desk
-    const writer = ledger.writer(f, LEDGER_SINTS + sint)
+  #written(f: number, sint: number): Written {
+    const { ledger } = this.desk
+    const place = LEDGER_SINTS + sint
+    return { f, sint, actor: ledger.writer(f, place), seq: ledger.writeSeq(f, place) }
+  }
+
+  /** Once for each time one of the two was written. */
+  #disagree(own: Written, other: Written): void {
+    const { m } = this.desk
+    const pair = [own, other].map(({ f, sint }) => f * SINT_COUNT + sint).sort((a, b) => a - b)
+    const latest = Math.max(own.seq, other.seq)
+    if (this.#told.get(pair.join()) === latest) return
+    this.#told.set(pair.join(), latest)
+    const vector = hex(m.w[own.f + SINTS + 2 * own.sint] & SINT_VECTOR)
+    const [sint, theirs] = [`SINT${own.sint}`, `SINT${other.sint}`]
     this.desk.report({
-      severity: writer === 0 ? 'note' : 'error',
-      vcpu: m.vcpuId(m.rowOfFile(f)),
-      msr: HV_X64_MSR_SINT0 + sint + (m.isNestedFile(f) ? 0x1000 : 0),
-      actor: writer,
-      otherSeq: ledger.writeSeq(f, LEDGER_SINTS + sint),
-      text: `SINT${sint} shares vector ${hex(vector)} with a SINT that says otherwise about auto-EOI`,
+      severity: own.actor === 0 ? 'note' : 'error',
+      vcpu: m.vcpuId(m.rowOfFile(own.f)),
+      msr: msrAt(m, own.f, LEDGER_SINTS + own.sint),
+      actor: own.actor,
+      other: other.actor,
+      otherSeq: other.seq,
+      text: `${sint} shares vector ${vector} with ${theirs}, which says otherwise about auto-EOI`,
     })
   }
 }

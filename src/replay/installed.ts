@@ -1,10 +1,10 @@
-/** This program as it is installed: its version, and the folder of its documents. */
+/** This program as it is installed: its version. */
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /** The nearest folder with a package.json: it lies above both the sources and dist. */
-export function installedFolder(): string {
+function installedFolder(): string {
   let folder = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) folder = dirname(folder)
   return folder

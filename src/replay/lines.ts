@@ -8,6 +8,8 @@ import { ReplayInputError, reasonOf } from './input-error.js'
 /** No op, result or trace line is longer: the largest is a routing table or a memory write of 64 KiB. */
 export const LINE_BYTES_MAX = 8 * 1024 * 1024
 
+/** What a trace.dat begins with (trace-cmd.dat(5)). */
+const TRACE_DAT = '\x17\x08\x44tracing'
 const NEWLINE = 0x0a
 const BYTE_ORDER_MARK = '\ufeff'
 
@@ -71,6 +73,10 @@ export async function* readLines(
   let count = 0
   const text = (bytes: Buffer): string => {
     const line = bytes.toString('utf8')
+    if (count === 0 && line.startsWith(TRACE_DAT)) {
+      const why = 'a binary file of trace-cmd; run trace-cmd report on it, and give what that prints'
+      throw new ReplayInputError(`${input.name}: ${why}`)
+    }
     const end = line.endsWith('\r') ? line.length - 1 : line.length
     return count++ === 0 && line.startsWith(BYTE_ORDER_MARK) ? line.slice(1, end) : line.slice(0, end)
   }

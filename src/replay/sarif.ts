@@ -1,16 +1,16 @@
 // An audit's report in SARIF 2.1.0 (OASIS), for code hosts and editors that list findings.
 import { createHash } from 'node:crypto'
-import { isAbsolute, join, sep } from 'node:path'
+import { isAbsolute, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { AuditFinding, AuditReport } from './audit-report.js'
-import { installedFolder, installedVersion } from './installed.js'
+import { installedVersion } from './installed.js'
 
 const SCHEMA = 'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json'
 
 const ruleId = ({ invariant, rule }: { invariant: string; rule: string }) => `synicd/${invariant}/${rule}`
 
 export function sarifOf(report: AuditReport): object {
-  const { version, helpUri } = installed()
+  const version = installedVersion()
   const ids = report.checked.map(ruleId)
   const uri = uriOf(report.file)
   const seen = new Map<string, number>()
@@ -20,7 +20,7 @@ export function sarifOf(report: AuditReport): object {
     runs: [
       {
         tool: {
-          driver: { name: 'synicd', version, semanticVersion: version, rules: rulesOf(report, helpUri) },
+          driver: { name: 'synicd', version, semanticVersion: version, rules: rulesOf(report) },
         },
         invocations: [{ executionSuccessful: true, toolExecutionNotifications: notificationsOf(report) }],
         artifacts: [{ location: { uri } }],
@@ -31,12 +31,15 @@ export function sarifOf(report: AuditReport): object {
   }
 }
 
-function rulesOf({ checked }: AuditReport, helpUri: string): object[] {
+/** The help is a text: an address would be one on the machine that wrote it. */
+function rulesOf({ checked }: AuditReport): object[] {
   return checked.map((rule) => ({
     id: ruleId(rule),
     name: rule.rule,
     shortDescription: { text: rule.holds },
-    helpUri,
+    help: {
+      text: `${rule.invariant}: ${rule.holds} docs/invariants.md of synicd lists what each rule watches.`,
+    },
   }))
 }
 
@@ -93,10 +96,4 @@ function fingerprint(id: string, finding: AuditFinding, seen: Map<string, number
 function uriOf(path: string): string {
   if (isAbsolute(path)) return pathToFileURL(path).href
   return path.split(sep).map(encodeURIComponent).join('/')
-}
-
-/** This program's version, and its page on the rules: as installed, for SARIF wants an absolute address. */
-function installed(): { version: string; helpUri: string } {
-  const helpUri = pathToFileURL(join(installedFolder(), 'docs/invariants.md')).href
-  return { version: installedVersion(), helpUri }
 }

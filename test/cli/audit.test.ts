@@ -50,6 +50,8 @@ async function audit(args: readonly string[], stdin = '') {
   return { status, out: out.text(), err: err.text() }
 }
 
+/** As trace-cmd record begins its file (trace-cmd.dat(5)): magic, version, byte order. */
+const BINARY = Buffer.from('\x17\x08\x44tracing6\0\0\x08\n\n\xff\xfe', 'latin1')
 const text = (lines: readonly string[]) => `${lines.join('\n')}\n`
 const trace = text(traceOf(COLLISION))
 const collision = file('collision.jsonl', trace)
@@ -170,7 +172,7 @@ const Sarif = z.strictObject({
               id: z.string().regex(/^synicd\/\w+\/[a-z0-9_]+$/),
               name: z.string(),
               shortDescription: message,
-              helpUri: z.url(),
+              help: message,
             }),
           ),
         }),
@@ -215,6 +217,12 @@ describe('--sarif', () => {
     expect(new Set(prints).size).toBe(results.length)
   })
 
+  it('names no place on this machine but the recording', async () => {
+    const { out } = await audit(['--sarif', '-', '-'], trace)
+    expect(out).not.toContain('file:')
+    expect(out).not.toContain(join(import.meta.dirname, '../..'))
+  })
+
   it('writes a file beside the table, with both places of a finding', async () => {
     const path = join(folder, 'out.sarif')
     const { status, out } = await audit(['--sarif', path, collision])
@@ -243,6 +251,9 @@ describe('a mistake is one line, and status 2:', () => {
     [[], "missing required argument 'file'"],
     [[join(folder, 'none')], 'cannot read '],
     [[file('text', 'hello\n')], 'no kvm:* or msr:* event'],
+    [[file('trace.dat', BINARY)], 'trace.dat: a binary file of trace-cmd; run trace-cmd report on it'],
+    [[file('trace.dat.gz', gzipSync(BINARY))], 'trace.dat.gz: a binary file of trace-cmd'],
+    [[file('short.dat', BINARY.subarray(0, 10))], 'short.dat: a binary file of trace-cmd'],
     [[file('bad.jsonl', `${trace}{"seq":99}\n`)], 'bad.jsonl:13: '],
     [['--url', 'http://127.0.0.1:1', collision], '--url: the auditor runs in this process'],
     [['--actor', 'vmbus', events], '--actor vmbus: must be written process=actor'],

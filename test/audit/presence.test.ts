@@ -8,6 +8,7 @@ import { foreignWrite } from '../../src/audit/rules/foreign-write.js'
 import { EngineError } from '../../src/engine/errors.js'
 import type { PartitionHost } from '../../src/engine/partition-host.js'
 import { Service } from '../../src/engine/service.js'
+import { forkPartition } from '../../src/synic/fork.js'
 import { restorePartition, savePartition } from '../../src/synic/save-state.js'
 import { AuditedMachine, audited } from '../support/audited.js'
 import type { MachineSetup, WireInput } from '../support/machine.js'
@@ -65,6 +66,13 @@ describe('a partition that was restored', () => {
     const m = restored('v0 vmbus SINT2=0xf3').run('v0 mshv SIMP=0x30001', 'v0 vmbus SIMP?', 'v0 mshv SIMP=1')
     expect(m.violations.map(({ seq }) => seq)).toEqual([5])
   })
+})
+
+it('a fork knows names, and nobody who made an op before it', () => {
+  const first = audited({ profile: 'tlfs', kind: 'l1vh' }).run('v0 vmbus SINT2=0xf3')
+  const m = new AuditedMachine(forkPartition(first.partition), [foreignWrite])
+  m.run('v0 mshv SIMP=0x30001', 'v0 vmbus SIMP?', 'v0 mshv SIMP=1')
+  expect(m.violations.map(({ seq }) => seq)).toEqual([5])
 })
 
 const ACTORS = ['', 'vmbus', 'mshv', 'handler', 'loader']

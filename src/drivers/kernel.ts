@@ -50,6 +50,11 @@ export class Kernel {
     return [...this.online].sort((a, b) => a - b)
   }
 
+  /** All that it knows, ascending: those it has booted with, and those that came since. */
+  vcpus(): number[] {
+    return [...new Set([...this.config.vcpus, ...this.online])].sort((a, b) => a - b)
+  }
+
   /** The page for a purpose on a vCPU: taken from the allocator at first use, the same from then on. */
   page(purpose: string, vcpu: number): Gpn {
     const key = `${purpose} ${vcpu}`

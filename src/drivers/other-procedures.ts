@@ -7,7 +7,7 @@ import { FIRMWARE_VECTOR, Firmware } from './firmware.js'
 import { FREEBSD_VECTOR, freebsdDown, freebsdInterrupt, freebsdUp } from './freebsd.js'
 import { IPXE_POLLS, Ipxe, QUIESCE_FORMS } from './ipxe.js'
 import type { Kernel } from './kernel.js'
-import type { Params, Procedure } from './procedures.js'
+import type { Params, Procedure, VcpuChoice } from './procedures.js'
 import type { Strand } from './step.js'
 import { MESSAGE_PAGE } from './vmbus.js'
 import { ETIMEDOUT } from './vmbus-contact.js'
@@ -51,7 +51,11 @@ function must(condition: boolean, what: string): asserts condition {
   if (!condition) throw new BadParameter(what)
 }
 
-function procedure(says: string, run: (kernel: Kernel, params: Params) => Strand<unknown>): Procedure {
+function procedure(
+  chooses: VcpuChoice,
+  says: string,
+  run: (kernel: Kernel, params: Params) => Strand<unknown>,
+): Procedure {
   return Object.assign(
     function* (kernel: Kernel, params: Params): Strand<unknown> {
       let strand: Strand<unknown>
@@ -63,7 +67,7 @@ function procedure(says: string, run: (kernel: Kernel, params: Params) => Strand
       }
       return yield* strand
     },
-    { says },
+    { says, chooses },
   )
 }
 
@@ -140,58 +144,71 @@ const answered = (strand: Strand<boolean>): Strand<number> => result(strand, isT
 const polls = (params: Params): number => numberOf(params, 'polls', IPXE_POLLS)
 
 const IPXE_PROCEDURES: Readonly<Record<string, Procedure>> = {
-  'ipxe.attach': procedure('iPXE takes the SynIC, unless firmware owns it', (kernel, params) =>
+  'ipxe.attach': procedure('one', 'iPXE takes the SynIC, unless firmware owns it', (kernel, params) =>
     result(ipxe(kernel, params).attach(), isTrue, EBUSY),
   ),
-  'ipxe.probe': procedure('The same, and VMBus is contacted', (kernel, params) =>
+  'ipxe.probe': procedure('one', 'The same, and VMBus is contacted', (kernel, params) =>
     answered(ipxe(kernel, params).probe(polls(params))),
   ),
-  'ipxe.contact': procedure('iPXE contacts VMBus, unloads, contacts it again', (kernel, params) =>
+  'ipxe.contact': procedure('one', 'iPXE contacts VMBus, unloads, contacts it again', (kernel, params) =>
     answered(ipxe(kernel, params).contact(polls(params))),
   ),
-  'ipxe.wait': procedure('iPXE waits for one message', (kernel, params) =>
+  'ipxe.wait': procedure('one', 'iPXE waits for one message', (kernel, params) =>
     result(ipxe(kernel, params).wait(polls(params)), (message) => message !== null, ETIMEDOUT),
   ),
-  'ipxe.quiesce': procedure('iPXE hands over to a loader; `form` says how well', (kernel, params) =>
+  'ipxe.quiesce': procedure('one', 'iPXE hands over to a loader; `form` says how well', (kernel, params) =>
     ipxe(kernel, params).quiesce(oneOf(params, 'form', QUIESCE_FORMS)),
   ),
-  'ipxe.unquiesce': procedure('iPXE is called back and looks whether it was robbed', (kernel, params) =>
-    result(ipxe(kernel, params).unquiesce(polls(params)), (outcome) => outcome !== 'lost', ETIMEDOUT),
+  'ipxe.unquiesce': procedure(
+    'one',
+    'iPXE is called back and looks whether it was robbed',
+    (kernel, params) =>
+      result(ipxe(kernel, params).unquiesce(polls(params)), (outcome) => outcome !== 'lost', ETIMEDOUT),
   ),
-  'ipxe.remove': procedure('iPXE ends', (kernel, params) => ipxe(kernel, params).remove(polls(params))),
+  'ipxe.remove': procedure('one', 'iPXE ends', (kernel, params) =>
+    ipxe(kernel, params).remove(polls(params)),
+  ),
 }
 
 const GUEST_PROCEDURES: Readonly<Record<string, Procedure>> = {
   'winload.up': procedure(
+    'one',
     'The Windows loader takes the connection, once SCONTROL is set',
     (kernel, params) => {
       const strand = winloadUp(kernel, params.vcpus[0], numberOf(params, 'polls', LOADER_POLLS))
       return result(strand, (outcome) => outcome === 'running', ETIMEDOUT)
     },
   ),
-  'winload.down': procedure('The Windows loader lets go of it', (kernel, { vcpus }) =>
+  'winload.down': procedure('one', 'The Windows loader lets go of it', (kernel, { vcpus }) =>
     winloadDown(kernel, vcpus[0]),
   ),
-  'windows_kd.probe': procedure('Windows boot debugging tries SIMP at page `gpn`', (_kernel, params) =>
+  'windows_kd.probe': procedure('one', 'Windows boot debugging tries SIMP at page `gpn`', (_kernel, params) =>
     result(bootDebugger(params.vcpus[0], numberOf(params, 'gpn', DEBUGGER_PAGE)), isTrue, ENXIO),
   ),
-  'freebsd.up': procedure('FreeBSD starts VMBus on these CPUs', (kernel, params) =>
+  'freebsd.up': procedure('each', 'FreeBSD starts VMBus on these CPUs', (kernel, params) =>
     freebsdUp(kernel, params.vcpus, numberOf(params, 'vector', FREEBSD_VECTOR)),
   ),
-  'freebsd.down': procedure('FreeBSD ends VMBus, SCONTROL first', (kernel, { vcpus }) =>
+  'freebsd.down': procedure('each', 'FreeBSD ends VMBus, SCONTROL first', (kernel, { vcpus }) =>
     freebsdDown(kernel, vcpus),
   ),
-  'freebsd.interrupt': procedure('A CPU of FreeBSD takes an interrupt', function* (kernel, { vcpus }) {
-    for (const vcpu of vcpus) yield* freebsdInterrupt(kernel, vcpu)
-  }),
-  'firmware.up': procedure('UEFI firmware connects, on pages of the platform or its own', (kernel, params) =>
-    firmware(kernel, params).up(numberOf(params, 'vector', FIRMWARE_VECTOR)),
+  'freebsd.interrupt': procedure(
+    'each',
+    'A CPU of FreeBSD takes an interrupt',
+    function* (kernel, { vcpus }) {
+      for (const vcpu of vcpus) yield* freebsdInterrupt(kernel, vcpu)
+    },
   ),
-  'firmware.cleanup': procedure('UEFI firmware disconnects', (kernel, params) =>
+  'firmware.up': procedure(
+    'one',
+    'UEFI firmware connects, on pages of the platform or its own',
+    (kernel, params) => firmware(kernel, params).up(numberOf(params, 'vector', FIRMWARE_VECTOR)),
+  ),
+  'firmware.cleanup': procedure('one', 'UEFI firmware disconnects', (kernel, params) =>
     firmware(kernel, params).cleanup(),
   ),
   // The kernel is the old one, and the crash on the first vCPU named. Looks everywhere unless told otherwise.
   'crash_kernel.poll': procedure(
+    'one',
     'UNLOAD, and a look into slots of `polled` for the answer',
     (kernel, params) => {
       const polled = numbersOf(params, 'polled') ?? kernel.config.vcpus
@@ -203,10 +220,10 @@ const GUEST_PROCEDURES: Readonly<Record<string, Procedure>> = {
 }
 
 const HOST_PROCEDURES: Readonly<Record<string, Procedure>> = {
-  'qemu.reset': procedure('QEMU resets registers as host, in any `order`', (_kernel, params) =>
+  'qemu.reset': procedure('each', 'QEMU resets registers as host, in any `order`', (_kernel, params) =>
     qemuReset(params.vcpus, orderOf(params)),
   ),
-  'vmm.restore': procedure('A VMM writes `registers` and `pages` back', (_kernel, params) => {
+  'vmm.restore': procedure('none', 'A VMM writes `registers` and `pages` back', (_kernel, params) => {
     const saved = { registers: registersOf(params), pages: pagesOf(params) }
     const strand = vmmRestore(saved, oneOf(params, 'memory', MEMORY_ORDERS))
     return result(strand, (refused) => refused === 0, EINVAL)

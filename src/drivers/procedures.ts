@@ -22,30 +22,50 @@ export interface Params {
 }
 
 /**
+ * What a procedure does with `vcpus`: it acts on `each` of them in turn, or on `one`. As a `boot` it acts on
+ * all that its kernel has, and they say which those are. As `none` it has no choice.
+ */
+export type VcpuChoice = 'each' | 'one' | 'boot' | 'none'
+
+/**
  * Its result is 0 or a negative errno where it can fail: -16 busy, -14 a page could not be mapped, -110 no
  * answer.
  */
 export type Procedure = ((kernel: Kernel, params: Params) => Strand<unknown>) & {
   /** One line for people. */
   readonly says: string
+  readonly chooses: VcpuChoice
 }
 
-function procedure(says: string, run: (kernel: Kernel, params: Params) => Strand<unknown>): Procedure {
-  return Object.assign(run, { says })
+type Run = (kernel: Kernel, params: Params) => Strand<unknown>
+type RunOn = (kernel: Kernel, vcpu: number, params: Params) => Strand<unknown>
+
+/** On every CPU of its kernel, or where its driver does it: nobody chooses. */
+function kernelWide(says: string, run: Run): Procedure {
+  return Object.assign(run, { says, chooses: 'none' as const })
+}
+
+/** The same, where a kernel may begin. */
+function boot(says: string, run: Run): Procedure {
+  return Object.assign(run, { says, chooses: 'boot' as const })
+}
+
+/** On one vCPU: the first unless another is named. */
+function oneCpu(says: string, run: RunOn): Procedure {
+  const onFirst: Run = (kernel, params) => run(kernel, params.vcpus[0], params)
+  return Object.assign(onFirst, { says, chooses: 'one' as const })
 }
 
 /** The same for each vCPU that is named, one after another; stops at the first that fails. */
-function eachCpu(
-  says: string,
-  run: (kernel: Kernel, vcpu: number, params: Params) => Strand<unknown>,
-): Procedure {
-  return procedure(says, function* (kernel, params) {
+function eachCpu(says: string, run: RunOn): Procedure {
+  const onEach: Run = function* (kernel, params) {
     for (const vcpu of params.vcpus) {
       const result = yield* run(kernel, vcpu, params)
       if (typeof result === 'number' && result < 0) return result
     }
     return 0
-  })
+  }
+  return Object.assign(onEach, { says, chooses: 'each' as const })
 }
 
 /** A CPU without an interrupt is no failure: the next one is asked all the same. */
@@ -117,10 +137,10 @@ function kexecOf(params: Params): linux.KexecOptions {
 }
 
 const VMBUS_PROCEDURES: Readonly<Record<string, Procedure>> = {
-  'vmbus.up': procedure('VMBus starts: pages, every CPU, and with `host` the contact', (kernel, params) =>
+  'vmbus.up': boot('VMBus starts: pages, every CPU, and with `host` the contact', (kernel, params) =>
     life.vmbusUp(kernel, params.host === true ? patienceOf(params) : null),
   ),
-  'vmbus.down': procedure('The VMBus module is removed', (kernel, params) =>
+  'vmbus.down': kernelWide('The VMBus module is removed', (kernel, params) =>
     life.vmbusDown(kernel, patienceOf(params)),
   ),
   'vmbus.init_cpu': eachCpu('VMBus writes the SynIC registers of a CPU that comes', vmbusInitCpu),
@@ -131,30 +151,30 @@ const VMBUS_PROCEDURES: Readonly<Record<string, Procedure>> = {
     mshv: false,
     vmbus: true,
   }),
-  'vmbus.connect': procedure('VMBus meets its host and asks for offers', (kernel, params) =>
+  'vmbus.connect': kernelWide('VMBus meets its host and asks for offers', (kernel, params) =>
     vmbusConnect(kernel, patienceOf(params)),
   ),
-  'vmbus.unload': procedure('VMBus posts UNLOAD and waits for the answer', (kernel, params) =>
+  'vmbus.unload': kernelWide('VMBus posts UNLOAD and waits for the answer', (kernel, params) =>
     vmbusUnload(kernel, patienceOf(params)),
   ),
-  'vmbus.crash_unload': procedure('The same while crashing: slots are polled', (kernel, params) =>
-    vmbusCrashUnload(kernel, params.vcpus[0], numberOf(params, 'rounds', PATIENCE.rounds)),
+  'vmbus.crash_unload': oneCpu('The same while crashing: slots are polled', (kernel, vcpu, params) =>
+    vmbusCrashUnload(kernel, vcpu, numberOf(params, 'rounds', PATIENCE.rounds)),
   ),
   'vmbus.signal': eachCpu('A channel signals its host; `relid` says which', (kernel, vcpu, params) =>
     signalChannel(kernel, vcpu, numberOf(params, 'relid', 0)),
   ),
-  'vmbus.suspend': procedure('The machine goes to sleep, on CPU 0 alone', life.vmbusSuspend),
-  'vmbus.resume': procedure('The machine wakes up', life.vmbusResume),
+  'vmbus.suspend': kernelWide('The machine goes to sleep, on CPU 0 alone', life.vmbusSuspend),
+  'vmbus.resume': kernelWide('The machine wakes up', life.vmbusResume),
 }
 
 const MSHV_PROCEDURES: Readonly<Record<string, Procedure>> = {
-  'mshv.up': procedure('The MSHV module is loaded', (kernel, params) =>
+  'mshv.up': boot('The MSHV module is loaded', (kernel, params) =>
     mshvUp(kernel, versionOf(params), failsAt(params)),
   ),
-  'mshv.down': procedure('The MSHV module is removed', (kernel, params) =>
+  'mshv.down': kernelWide('The MSHV module is removed', (kernel, params) =>
     linux.linuxRemoveMshv(kernel, faultsOf(params)),
   ),
-  'mshv.reboot': procedure('MSHV hears that the machine restarts', (kernel, params) =>
+  'mshv.reboot': kernelWide('MSHV hears that the machine restarts', (kernel, params) =>
     mshvReboot(kernel, faultsOf(params).notifier),
   ),
   'mshv.init_cpu': eachCpu('MSHV writes the SynIC registers of a CPU that comes', (kernel, vcpu, params) =>
@@ -167,15 +187,15 @@ const MSHV_PROCEDURES: Readonly<Record<string, Procedure>> = {
     mshv: true,
     vmbus: false,
   }),
-  'mshv.register_doorbell': procedure('A doorbell is set up at `gpa`', (kernel, params) =>
-    registerDoorbell(kernel, params.vcpus[0], {
+  'mshv.register_doorbell': oneCpu('A doorbell is set up at `gpa`', (kernel, vcpu, params) =>
+    registerDoorbell(kernel, vcpu, {
       gpa: numberOf(params, 'gpa', 0),
       value: numberOf(params, 'value', 0),
       flags: numberOf(params, 'flags', DOORBELL_ANY_VALUE),
     }),
   ),
-  'mshv.unregister_doorbell': procedure('The doorbell `id` is taken down', (kernel, params) =>
-    unregisterDoorbell(kernel, params.vcpus[0], numberOf(params, 'id', 0)),
+  'mshv.unregister_doorbell': oneCpu('The doorbell `id` is taken down', (kernel, vcpu, params) =>
+    unregisterDoorbell(kernel, vcpu, numberOf(params, 'id', 0)),
   ),
 }
 
@@ -185,20 +205,18 @@ const KERNEL_PROCEDURES: Readonly<Record<string, Procedure>> = {
     stimerArm(vcpu, numberOf(params, 'ticks', 10_000)),
   ),
   'stimer.shutdown': eachCpu('STIMER0 is stopped', (_kernel, vcpu) => stimerShutdown(vcpu)),
-  'hyperv.init': procedure('The boot CPU sets up hypercalls and the TSC page', hypervInit),
+  'hyperv.init': boot('The boot CPU sets up hypercalls and the TSC page', hypervInit),
   'hyperv.init_cpu': eachCpu('A CPU gets its VP assist page', hypervInitCpu),
   'hyperv.cleanup_cpu': eachCpu('A CPU gives its VP assist page up', hypervCleanupCpu),
-  'hyperv.cleanup': procedure('Guest id, hypercalls and TSC page end', (_kernel, params) =>
-    hypervCleanup(params.vcpus[0]),
-  ),
-  'linux.boot': procedure('Linux boots, with MSHV unless `version` is null', (kernel, params) =>
+  'hyperv.cleanup': oneCpu('Guest id, hypercalls and TSC page end', (_kernel, vcpu) => hypervCleanup(vcpu)),
+  'linux.boot': boot('Linux boots, with MSHV unless `version` is null', (kernel, params) =>
     linux.linuxBoot(kernel, bootOf(params)),
   ),
-  'linux.kexec': procedure('Linux ends and hands over to the next kernel', (kernel, params) =>
+  'linux.kexec': kernelWide('Linux ends and hands over to the next kernel', (kernel, params) =>
     linux.linuxKexec(kernel, kexecOf(params)),
   ),
-  'linux.crash': procedure('Linux crashes on a CPU; a crash kernel follows', (kernel, params) =>
-    linux.linuxCrash(kernel, params.vcpus[0], {
+  'linux.crash': oneCpu('Linux crashes on a CPU; a crash kernel follows', (kernel, vcpu, params) =>
+    linux.linuxCrash(kernel, vcpu, {
       next: textOf(params, 'next', 'kdump'),
       rounds: numberOf(params, 'rounds', PATIENCE.rounds),
     }),

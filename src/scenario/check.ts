@@ -1,4 +1,5 @@
 /** What a schema cannot see of a scenario: whether its steps are understood, and its registers exist. */
+import type { WireOp } from '../api/op-decode.js'
 import { encodeOp } from '../api/op-encode.js'
 import { OpInputError } from '../api/op-fields.js'
 import type { Expectation, ParamValues, RunStep, ScenarioDocument, ScenarioStep } from '../api/scenario.js'
@@ -9,11 +10,13 @@ import { NameTable } from '../synic/names.js'
 import { OpWriter } from '../synic/op.js'
 import { choicesOf, filledLine, filledParams, machineOf, type RunChoice, stepsOf } from './choices.js'
 import { STEPS_MAX } from './limits.js'
+import { PlannedRoster } from './planned-roster.js'
 import { StepError } from './problems.js'
 import { paramProblem } from './procedure-params.js'
 import { procedureOf } from './procedures.js'
 import { parseShort } from './short-form.js'
 import { isResult, RESULTS, splitResult } from './step-result.js'
+import { FIRST_KERNEL, type FieldProblem, kernelVcpus, vcpusProblem } from './vcpu-choice.js'
 
 export interface PlacedProblem {
   readonly path: string
@@ -47,75 +50,83 @@ export function checkDocument(scenario: ScenarioDocument): PlacedProblem[] {
 export function checkChoice(scenario: ScenarioDocument, { variant, params }: RunChoice): PlacedProblem[] {
   const { at, steps } = stepsOf(scenario, variant)
   const { vcpus } = machineOf(scenario, variant)
-  const isThere = (vcpu: number) => vcpu < vcpus || steps.some((step) => creates(step, vcpu))
+  const roster = new PlannedRoster(vcpus)
   const writer = new OpWriter()
   const names = new NameTable(NAMES_MAX)
-  const check = (op: unknown): void => {
+  const checkOp = (op: unknown): void => {
     writer.clear()
     encodeOp(op, writer, names, 0)
   }
   return steps.flatMap((step, i) => {
-    try {
-      checkStep(step, params, { checkOp: check, isThere, vcpus })
-      return []
-    } catch (error) {
-      if (!(error instanceof StepError) && !(error instanceof OpInputError)) throw error
-      return [{ path: [...at, i].join('/'), message: error.message }]
-    }
+    const problem = problemOf(step, { params, checkOp, roster })
+    if (problem === undefined) return []
+    const { field, message } = problem
+    return [{ path: [...at, i, ...(field === undefined ? [] : [field])].join('/'), message }]
   })
 }
 
-/** A vCPU may come later; a line with a `$` in it may create any. */
-function creates(step: ScenarioStep, vcpu: number): boolean {
-  if (typeof step !== 'string')
-    return 'op' in step && step.op === 'vcpu.create' && Reflect.get(step, 'vcpu') === vcpu
-  return new RegExp(`^create v(?:${vcpu}|\\$.*)(?: |$)`).test(step)
-}
-
-interface Machine {
+/** What a step of the document meets when its turn comes. */
+interface Turn {
+  readonly params: ParamValues
   readonly checkOp: (op: unknown) => void
-  readonly isThere: (vcpu: number) => boolean
-  /** How many the partition begins with. */
-  readonly vcpus: number
+  readonly roster: PlannedRoster
 }
 
-function checkStep(step: ScenarioStep, params: ParamValues, machine: Machine): void {
-  const { checkOp } = machine
-  if (typeof step !== 'string') {
-    if ('run' in step) checkRun(step, params)
-    else checkOp(step)
-    return
+function problemOf(step: ScenarioStep, turn: Turn): FieldProblem | undefined {
+  try {
+    if (typeof step === 'string') return checkLine(step, turn)
+    return 'run' in step ? checkRun(step, turn) : checkOpStep(step, turn)
+  } catch (error) {
+    if (!(error instanceof StepError) && !(error instanceof OpInputError)) throw error
+    return { message: error.message }
   }
-  const { body, expected } = splitResult(filledLine(step, params))
+}
+
+function checkOpStep(step: Exclude<ScenarioStep, string | RunStep>, turn: Turn): FieldProblem | undefined {
+  turn.checkOp(step)
+  const message = turn.roster.note(step)
+  return message === undefined ? undefined : { field: 'vcpu', message }
+}
+
+function checkLine(line: string, { params, checkOp, roster }: Turn): FieldProblem | undefined {
+  const { body, expected } = splitResult(filledLine(line, params))
   if (expected !== undefined && !isResult(expected)) {
     throw new StepError(`"${expected}" is no result: ${RESULTS}`)
   }
   for (const each of parseShort(body)) {
+    if ('op' in each) checkWords(each, checkOp)
+    const message = roster.note(each)
     // Whoever says what comes of it means it.
-    if (expected === undefined) checkVcpu(each, machine)
-    if (!('op' in each)) continue
-    try {
-      checkOp(each)
-    } catch (error) {
-      if (!(error instanceof OpInputError)) throw error
-      // The line does not say which field a word becomes.
-      throw new StepError(`"${String(each[error.path])}" must be ${error.rule}`)
-    }
+    if (expected === undefined && message !== undefined) throw new StepError(message)
+  }
+  return undefined
+}
+
+/** The line does not say which field a word becomes. */
+function checkWords(op: WireOp, checkOp: (op: unknown) => void): void {
+  try {
+    checkOp(op)
+  } catch (error) {
+    if (!(error instanceof OpInputError)) throw error
+    throw new StepError(`"${String(op[error.path])}" must be ${error.rule}`)
   }
 }
 
-function checkVcpu(step: object, { isThere, vcpus }: Machine): void {
-  const { vcpu } = step as { vcpu?: unknown }
-  if (typeof vcpu !== 'number' || isThere(vcpu)) return
-  throw new StepError(`there is no vCPU ${vcpu}: the partition has ${vcpus}, see partition/vcpus`)
-}
-
-function checkRun(step: RunStep, params: ParamValues): void {
-  if (procedureOf(step.run) === undefined) {
+function checkRun(step: RunStep, { params, roster }: Turn): FieldProblem | undefined {
+  const procedure = procedureOf(step.run)
+  if (procedure === undefined) {
     throw new StepError(`"${step.run}" is no procedure; \`synicd scenario procedures\` lists them`)
   }
-  const problem = paramProblem(step.run, filledParams(step, params))
-  if (problem !== undefined) throw new StepError(problem)
+  const given = filledParams(step, params)
+  const kernel = step.kernel ?? FIRST_KERNEL
+  const problem =
+    paramProblem(step.run, procedure, given) ?? vcpusProblem(step.run, procedure, kernel, given, roster)
+  if (problem === undefined) {
+    roster.begin(kernel, kernelVcpus(procedure, given, roster))
+    return undefined
+  }
+  const { field, message } = problem
+  return field === undefined ? problem : { field: `with/${field}`, message }
 }
 
 /** A register as expectations name it: `v0.SINT2`, or `SINT2` of vCPU 0. */

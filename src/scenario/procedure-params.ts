@@ -1,9 +1,11 @@
-/** What each procedure may be given in `with` besides `vcpus`, and what it may be. */
+/** What each procedure may be given in `with`, and what it may be. */
 import type { ParamValues } from '../api/scenario.js'
 import { QUIESCE_FORMS } from '../drivers/ipxe.js'
 import { MSHV_VERSIONS } from '../drivers/mshv-state.js'
+import type { Procedure } from '../drivers/procedures.js'
 import { MEMORY_ORDERS } from '../drivers/vmm.js'
 import { VCPU_ID_LIMIT } from '../hv/limits.js'
+import type { FieldProblem } from './vcpu-choice.js'
 
 interface Kind {
   /** What it must be, for people. */
@@ -23,7 +25,11 @@ const isListOf = (fits: (value: unknown) => boolean) => (value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every(fits)
 const isVcpu = (value: unknown) =>
   Number.isInteger(value) && Number(value) >= 0 && Number(value) < VCPU_ID_LIMIT
-const VCPUS: Kind = { says: 'must be a list of vCPUs, such as [0, 1]', fits: isListOf(isVcpu) }
+const areDifferent = (value: unknown) => Array.isArray(value) && new Set(value).size === value.length
+const VCPUS: Kind = {
+  says: 'must be a list of different vCPUs, such as [0, 1]',
+  fits: (value) => isListOf(isVcpu)(value) && areDifferent(value),
+}
 
 /** A name means the same wherever it is taken. */
 const KINDS: Readonly<Record<string, Kind>> = {
@@ -92,18 +98,30 @@ const TAKES: Readonly<Record<string, readonly string[]>> = {
   'vmm.restore': ['registers', 'pages', 'memory'],
 }
 
-/** Names that a procedure takes besides `vcpus`. */
-export function paramsTaken(procedure: string): readonly string[] {
-  return Object.hasOwn(TAKES, procedure) ? TAKES[procedure] : []
+/** Names that a procedure takes in `with`. */
+export function paramsTaken(procedure: string, { chooses }: Procedure): readonly string[] {
+  const own = Object.hasOwn(TAKES, procedure) ? TAKES[procedure] : []
+  return chooses === 'none' ? own : ['vcpus', ...own]
 }
 
 /** What is wrong with what a procedure is given; undefined: nothing. */
-export function paramProblem(procedure: string, given: ParamValues): string | undefined {
-  const known = ['vcpus', ...paramsTaken(procedure)]
-  for (const [name, value] of Object.entries(given)) {
-    if (!known.includes(name)) return `${name}: is no parameter of ${procedure}; it takes ${known.join(', ')}`
-    const { says, fits } = KINDS[name] as Kind
-    if (!fits(value)) return `${name}: ${JSON.stringify(value)} ${says}`
+export function paramProblem(
+  name: string,
+  procedure: Procedure,
+  given: ParamValues,
+): FieldProblem | undefined {
+  const known = paramsTaken(name, procedure)
+  for (const [field, value] of Object.entries(given)) {
+    if (!known.includes(field)) return { field, message: unknownParam(name, field, known) }
+    const { says, fits } = KINDS[field] as Kind
+    if (!fits(value)) return { field, message: `${JSON.stringify(value)} ${says}` }
   }
   return undefined
+}
+
+function unknownParam(name: string, field: string, known: readonly string[]): string {
+  if (field === 'vcpus')
+    return `${name} has no choice of vCPUs: it acts where its driver does; leave vcpus out`
+  const takes = known.length === 0 ? 'none' : known.join(', ')
+  return `is no parameter of ${name}; it takes ${takes}`
 }

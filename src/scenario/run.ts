@@ -16,6 +16,7 @@ import { ScenarioError, StepError } from './problems.js'
 import { procedureOf } from './procedures.js'
 import { parseShort, type ShortStep } from './short-form.js'
 import { isAsExpected, splitResult } from './step-result.js'
+import { FIRST_KERNEL, kernelVcpus, type Roster, vcpusProblem } from './vcpu-choice.js'
 
 /** A run, with its trace: a report for people and programs, ops for who wants to replay it. */
 export interface ScenarioRun {
@@ -133,27 +134,36 @@ export class ScenarioRunner {
   }
 
   *#procedure(step: RunStep): Generator<void> {
-    const { run: name, kernel: kernelName = 'linux', gives } = step
+    const { run: name, kernel: kernelName = FIRST_KERNEL, gives } = step
     const procedure = procedureOf(name)
     if (procedure === undefined) throw new StepError(`there is no procedure ${name}`)
-    const kernel = this.#kernel(kernelName)
-    const params: Params = { vcpus: kernel.config.vcpus, ...filledParams(step, this.choice.params) }
+    const given = filledParams(step, this.choice.params)
+    const roster = this.#roster()
+    const problem = vcpusProblem(name, procedure, kernelName, given, roster)
+    if (problem !== undefined) throw new StepError(problem.message)
+    const kernel = this.#kernel(kernelName, kernelVcpus(procedure, given, roster))
+    const params: Params = { vcpus: kernel.vcpus(), ...given }
     const result = yield* this.machine.strand(procedure(kernel, params))
     const isFine = gives === undefined ? typeof result !== 'number' || result >= 0 : result === gives
     if (!isFine) this.#surprises.push(`${name} gives ${String(result)}`)
   }
 
+  #roster(): Roster {
+    const kernels = [...this.#kernels].map(([name, { config }]) => [name, config.vcpus] as const)
+    return { there: this.machine.partition.vcpuIds().sort((a, b) => a - b), kernels: new Map(kernels) }
+  }
+
   /** One kernel goes on through a scenario; another name is another kernel, with memory of its own. */
-  #kernel(name: string): Kernel {
+  #kernel(name: string, vcpus: readonly number[]): Kernel {
     const known = this.#kernels.get(name)
     if (known !== undefined) return known
     const { kind, options } = this.config
     const last = [...this.#kernels.values()].at(-1)
     const kernel =
-      last?.successor() ??
+      last?.successor({ vcpus }) ??
       new Kernel({
         kind,
-        vcpus: this.machine.partition.vcpuIds(),
+        vcpus,
         deprecatesAutoEoi: true,
         hasDirectTimers: (options.cpuid.edx & EDX_DIRECT_STIMER) !== 0,
         firstGpn: FIRST_GPN,

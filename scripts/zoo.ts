@@ -1,4 +1,4 @@
-// Writes docs/zoo.md, docs/invariants.md and what docs/kexec.md prints: `npm run zoo`.
+// Writes docs/zoo.md, docs/invariants.md, and what docs/kexec.md and docs/scenarios.md print: `npm run zoo`.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Expectation, ScenarioDocument } from '../src/api/scenario.js'
@@ -232,20 +232,25 @@ ${table(['invariant', 'rule', 'what holds', 'watches'], rows)}`
 }
 
 const KEXEC = new URL('../docs/kexec.md', import.meta.url)
+const SCENARIOS = new URL('../docs/scenarios.md', import.meta.url)
 const PRINTED = /(`synicd scenario run (\S+) --driver mshv=(\S+)` prints:\n\n```text\n)[^`]*(?=```)/g
 
-/** docs/kexec.md, which is written by hand, with what the commands in it print. */
-export function kexecPage(): string {
-  return readFileSync(KEXEC, 'utf8').replace(PRINTED, (_, command: string, name: string, mshv: string) => {
+/** A page that is written by hand, with what the commands in it print. */
+function printedPage(page: URL): string {
+  return readFileSync(page, 'utf8').replace(PRINTED, (_, command: string, name: string, mshv: string) => {
     const document = scenarioLibrary().get(name)
-    if (document === undefined) throw new Error(`docs/kexec.md runs ${name}, which is no scenario`)
+    if (document === undefined) throw new Error(`${page.pathname} runs ${name}, which is no scenario`)
     const reports = runScenario(document, { mshv }).map(({ report }) => reportText(report))
     return `${command}${headText(document)}\n${reports.join('\n')}`
   })
 }
 
+export const kexecPage = () => printedPage(KEXEC)
+export const scenariosPage = () => printedPage(SCENARIOS)
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(new URL('../docs/zoo.md', import.meta.url), zooPage())
   writeFileSync(new URL('../docs/invariants.md', import.meta.url), invariantsPage())
   writeFileSync(KEXEC, kexecPage())
+  writeFileSync(SCENARIOS, scenariosPage())
 }

@@ -56,13 +56,18 @@ const Expectation = z.union(
       violations: z.array(ViolationPattern).optional().meta({
         description: 'Each of these is reported, and no other error.',
       }),
-      faults: z.int().min(0).optional().meta({ description: 'Steps that end in #GP.' }),
+      faults: z.int().min(0).optional().meta({
+        description: 'How many ops end in #GP or #UD; only those that a step speaks of unless given.',
+      }),
+      refused: z.int().min(0).optional().meta({
+        description: 'How many ops end in an errno; only those that a step speaks of unless given.',
+      }),
       registers: z.record(z.string(), U64In).optional().meta({
         description: 'What registers hold in the end: `v0.SINT2: 0x100f3`.',
       }),
     }),
   ],
-  { error: 'clean, or what is reported: violations, faults, registers' },
+  { error: 'clean, or what is reported: violations, faults, refused, registers' },
 )
 export type Expectation = z.infer<typeof Expectation>
 
@@ -130,6 +135,7 @@ const ScenarioViolation = Violation.extend({
 
 const ScenarioFault = z.object({
   seq: z.int().min(1),
+  step: z.string().meta({ description: 'In the document, as `steps/3`; empty before the first.' }),
   op: z.string(),
   vcpu: z.int().min(0).optional(),
   register: z.string().optional(),
@@ -148,8 +154,9 @@ export const ScenarioReport = z
     missing: z.array(z.string()).meta({ description: 'What was to come and did not.' }),
     unexpected: z.array(z.string()).meta({ description: 'What came and was not to.' }),
     ops: z.int().min(0),
-    faults: z.int().min(0).meta({ description: 'Ops that ended in #GP.' }),
+    faults: z.int().min(0).meta({ description: 'Ops that ended in #GP or #UD.' }),
     faulted: z.array(ScenarioFault).meta({ description: 'Which ops those are: the first of them.' }),
+    refused: z.int().min(0).meta({ description: 'Ops that ended in an errno.' }),
     violations: z.array(ScenarioViolation),
   })
   .meta({ id: 'ScenarioReport' })

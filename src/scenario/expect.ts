@@ -4,6 +4,7 @@ import type { Violation } from '../api/violation.js'
 import { halves, hexU64, parseU64 } from '../api/wire.js'
 import { placeOf } from './check.js'
 import type { ScenarioMachine } from './machine.js'
+import type { Unannounced } from './unannounced.js'
 
 export interface Verdict {
   /** `unjudged`: the scenario says nothing of these parameters. */
@@ -16,7 +17,10 @@ export interface Verdict {
 
 interface Outcome {
   readonly violations: readonly Violation[]
-  readonly faults: number
+  /** How many ops ended so. */
+  readonly failures: { readonly faults: number; readonly refused: number }
+  /** Those of them that no step spoke of. */
+  readonly unannounced: Unannounced
   /** Steps whose result was not what the step says. */
   readonly surprises: readonly string[]
   readonly machine: ScenarioMachine
@@ -29,13 +33,17 @@ export function judge(expect: Expectation | null, outcome: Outcome): Verdict {
   const wanted = expect === null || expect === 'clean' ? {} : expect
   const patterns = wanted.violations ?? []
   const missing = patterns.flatMap((pattern) => missingOf(pattern, outcome.violations))
-  if (wanted.faults !== undefined && wanted.faults !== outcome.faults) {
-    missing.push(`faults: ${wanted.faults}, not ${outcome.faults}`)
+  const failures: string[] = []
+  for (const failure of ['faults', 'refused'] as const) {
+    const [count, came] = [wanted[failure], outcome.failures[failure]]
+    if (count === undefined) failures.push(...outcome.unannounced.texts(failure, came))
+    else if (count !== came) missing.push(`${failure}: ${count}, not ${came}`)
   }
   missing.push(...missingRegisters(wanted.registers ?? {}, outcome.machine))
   const isExpected = (violation: Violation) => patterns.some((pattern) => fits(pattern, violation))
   const errors = outcome.violations.filter(({ severity }) => severity === 'error')
-  const unexpected = expect === null ? [] : errors.filter((each) => !isExpected(each)).map(describe)
+  const unexpected =
+    expect === null ? [] : [...errors.filter((each) => !isExpected(each)).map(describe), ...failures]
   const all = [...unexpected, ...outcome.surprises]
   const verdict = missing.length + all.length === 0 ? 'as_expected' : 'not_as_expected'
   return { verdict, missing, unexpected: all }

@@ -8,7 +8,6 @@ import { parseMsr } from '../api/wire.js'
 import { Auditor } from '../audit/auditor.js'
 import { type Step, type Strand, writeStep } from '../drivers/step.js'
 import { MSR_NAMES } from '../hv/msrs.js'
-import { FAULT_GP } from '../synic/effects.js'
 import type { PartitionConfig } from '../synic/machine.js'
 import { OpWriter } from '../synic/op.js'
 import { Partition } from '../synic/partition.js'
@@ -16,6 +15,7 @@ import { restorePartition, savePartition } from '../synic/save-state.js'
 import type { SavedState } from '../synic/saved-state.js'
 import { FAULTS_LISTED_MAX, OPS_MAX, RESULT_BYTES_MAX, SNAPSHOTS_MAX, VIOLATIONS_MAX } from './limits.js'
 import { StepError } from './problems.js'
+import { type FailedOp, failureOf } from './unannounced.js'
 
 /** One op that was applied, as a trace has it. */
 export interface TraceStep {
@@ -37,9 +37,13 @@ export class ScenarioMachine {
   readonly violations: ScenarioViolation[] = []
   /** Ops applied, those before a `restore` included. */
   ops = 0
-  /** Ops that ended in #GP. */
+  /** Ops that ended in #GP or #UD, and those that were refused with an errno. */
   faults = 0
+  refused = 0
   readonly faulted: ScenarioFault[] = []
+  /** The step that is at work, as the document counts. */
+  at = ''
+  #failed: FailedOp[] = []
   #resultBytes = 0
   #auditor: Auditor
   readonly #writer = new OpWriter()
@@ -75,6 +79,13 @@ export class ScenarioMachine {
       next = strand.next(this.partition.effects)
     }
     return next.value
+  }
+
+  /** Ops that failed since this was asked last. */
+  takeFailed(): readonly FailedOp[] {
+    const failed = this.#failed
+    this.#failed = []
+    return failed
   }
 
   /**
@@ -124,7 +135,10 @@ export class ScenarioMachine {
     this.trace.push(step)
     this.#resultBytes += text.length
     for (const each of this.#auditor.found) this.violations.push({ ...violationView(each), op: step.in.op })
-    if (effects.fault === FAULT_GP) this.#fault(step)
+    const failure = failureOf(step.out)
+    if (failure !== undefined) this.#failed.push({ seq: step.seq, op: step.in.op, result: step.out })
+    if (failure === 'faults') this.#fault(step)
+    if (failure === 'refused') this.refused++
     this.ops++
     this.#checkLimits()
     return step.out
@@ -136,6 +150,7 @@ export class ScenarioMachine {
     const number = parseMsr(msr)
     this.faulted.push({
       seq,
+      step: this.at,
       op,
       ...(typeof vcpu === 'number' ? { vcpu } : {}),
       ...(number === undefined ? {} : { register: MSR_NAMES.get(number) ?? String(msr) }),

@@ -62,12 +62,13 @@ function faultsText({ faulted }: ScenarioReport): string {
   if (faulted.length === 0) return ''
   const rows = faulted.map((each) => [
     `${each.seq}`,
+    each.step,
     each.actor ?? '',
     each.op,
     registerText(each),
     each.value ?? '',
   ])
-  return limited([['seq', 'actor', 'faults', 'register', 'value'], ...rows])
+  return limited([['seq', 'step', 'actor', 'faults', 'register', 'value'], ...rows])
 }
 
 const VERDICTS = {

@@ -16,6 +16,7 @@ import { ScenarioError, StepError } from './problems.js'
 import { procedureOf } from './procedures.js'
 import { parseShort, type ShortStep } from './short-form.js'
 import { isAsExpected, splitResult } from './step-result.js'
+import { Unannounced } from './unannounced.js'
 import { FIRST_KERNEL, kernelVcpus, type Roster, vcpusProblem } from './vcpu-choice.js'
 
 /** A run, with its trace: a report for people and programs, ops for who wants to replay it. */
@@ -36,6 +37,7 @@ export class ScenarioRunner {
   readonly #kernels = new Map<string, Kernel>()
   /** Steps whose result was not what the step says. */
   readonly #surprises: string[] = []
+  readonly #unannounced = new Unannounced()
 
   constructor(
     readonly scenario: ScenarioDocument,
@@ -65,8 +67,14 @@ export class ScenarioRunner {
 
   #report(): ScenarioReport {
     const { scenario, choice, machine } = this
-    const { ops, faults, faulted, violations } = machine
-    const verdict = judge(choice.expect, { violations, faults, surprises: this.#surprises, machine })
+    const { ops, faults, faulted, refused, violations } = machine
+    const verdict = judge(choice.expect, {
+      violations,
+      failures: { faults, refused },
+      unannounced: this.#unannounced,
+      surprises: this.#surprises,
+      machine,
+    })
     return {
       scenario: scenario.scenario,
       variant: choice.variant,
@@ -75,16 +83,19 @@ export class ScenarioRunner {
       ops,
       faults,
       faulted,
+      refused,
       violations,
     }
   }
 
   *#step(step: ScenarioStep, path: string): Generator<void> {
+    this.machine.at = path
     try {
-      if (typeof step === 'string') yield* this.#line(filledLine(step, this.choice.params))
-      else if ('run' in step) yield* this.#procedure(step)
+      if (typeof step === 'string') yield* this.#line(filledLine(step, this.choice.params), path)
+      else if ('run' in step) yield* this.#procedure(step, path)
       else {
         this.machine.op(step)
+        this.#unannounced.note(path, step.op, false, this.machine.takeFailed())
         yield
       }
     } catch (error) {
@@ -94,10 +105,12 @@ export class ScenarioRunner {
     }
   }
 
-  *#line(line: string): Generator<void> {
+  *#line(line: string, path: string): Generator<void> {
     const { body, expected } = splitResult(line)
     for (const step of parseShort(body)) {
       const result = this.#shortStep(step)
+      const failed = this.machine.takeFailed()
+      if (expected === undefined) this.#unannounced.note(path, body, true, failed)
       yield
       if (expected === undefined || result === undefined || isAsExpected(result, expected)) continue
       this.#surprises.push(`${line}: ${JSON.stringify(result)}`)
@@ -133,7 +146,7 @@ export class ScenarioRunner {
     return this.machine.op({ op: 'mem.cas', gpa, len: 1, expect: byte, value: byte & ~(1 << (flag & 7)) })
   }
 
-  *#procedure(step: RunStep): Generator<void> {
+  *#procedure(step: RunStep, path: string): Generator<void> {
     const { run: name, kernel: kernelName = FIRST_KERNEL, gives } = step
     const procedure = procedureOf(name)
     if (procedure === undefined) throw new StepError(`there is no procedure ${name}`)
@@ -145,7 +158,12 @@ export class ScenarioRunner {
     const params: Params = { vcpus: kernel.vcpus(), ...given }
     const result = yield* this.machine.strand(procedure(kernel, params))
     const isFine = gives === undefined ? typeof result !== 'number' || result >= 0 : result === gives
-    if (!isFine) this.#surprises.push(`${name} gives ${String(result)}`)
+    const failed = this.machine.takeFailed()
+    // Who says what goes wrong in all says it of the ops that go wrong in it.
+    if (gives === undefined || gives >= 0) this.#unannounced.note(path, name, false, failed)
+    if (isFine) return
+    const remedy = gives === undefined ? `; if that is the point, say so: gives: ${String(result)}` : ''
+    this.#surprises.push(`${path}: ${name} gives ${String(result)}${remedy}`)
   }
 
   #roster(): Roster {

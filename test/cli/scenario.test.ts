@@ -86,7 +86,7 @@ describe('synicd scenario', () => {
     const { out } = await scenario('run', 'kexec-l1vh', '--driver', 'mshv=pre-series')
     expect(out).toMatch(/^kexec-l1vh: .*\nsource: .*\n\npre-series \(mshv=pre-series\): \d+ ops, /)
     expect(out).toMatch(/ +mshv +msr\.write +v0\.SIEFP +foreign_write +vmbus/)
-    expect(out).toMatch(/\n {2}seq +actor +faults +register +value\n/)
+    expect(out).toMatch(/\n {2}seq +step +actor +faults +register +value\n/)
     expect(out).not.toContain('\nv4 (')
   })
 

@@ -67,6 +67,12 @@ describe("a client's own scenario", () => {
     expect(reports).toMatchObject([{ scenario: 'own', verdict: 'as_expected', ops: 5, faults: 0 }])
   })
 
+  it('with a fault that nobody announced is not as expected', async () => {
+    const { reports } = await finished(await own({ steps: ['v0 SVERSION=1'], expect: 'clean' }))
+    expect(reports).toMatchObject([{ verdict: 'not_as_expected', faulted: [{ step: 'steps/0' }] }])
+    expect(reports[0].unexpected).toEqual([expect.stringMatching(/^steps\/0 .*: #GP .* "-> gp"/)])
+  })
+
   it.each([
     [{ steps: [...STEPS, 'nonsense'] }, 'document/steps/2', /begins no step/],
     [{ stepps: [] }, 'document/stepps', /absent/],

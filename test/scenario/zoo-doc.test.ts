@@ -1,7 +1,7 @@
-/** docs/zoo.md, docs/invariants.md and the output in docs/kexec.md are what the scenarios and rules say. */
+/** Pages that are generated, and output in pages that are not, are what the scenarios and rules say. */
 import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import { invariantsPage, kexecPage, zooPage } from '../../scripts/zoo.js'
+import { invariantsPage, kexecPage, scenariosPage, zooPage } from '../../scripts/zoo.js'
 
 const read = (name: string) => readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8')
 
@@ -9,6 +9,7 @@ it.each([
   ['zoo.md', zooPage],
   ['invariants.md', invariantsPage],
   ['kexec.md', kexecPage],
+  ['scenarios.md', scenariosPage],
 ] as const)('docs/%s is up to date', (name, page) => {
   expect(read(name) === page(), `docs/${name} differs from the code: run \`npm run zoo\``).toBe(true)
 })

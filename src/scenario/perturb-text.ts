@@ -23,17 +23,50 @@ export function perturbText(report: PerturbReport): string {
     allowedText(tallies),
     ...alike(findings).map((group) => findingText(scenario, group)),
     unlisted > 0 ? `\nand ${unlisted} more\n` : '',
-    `\n${found === 0 ? 'nothing was found' : count(found, 'finding')}\n`,
+    `\n${sumText(runs, found)}\n`,
   ].join('')
 }
 
+function sumText(runs: number, found: number): string {
+  if (runs === 0) return 'nothing was run: none of these perturbations can be put there'
+  return found === 0 ? 'nothing was found' : count(found, 'finding')
+}
+
 function allowedText(tallies: readonly PerturbTally[]): string {
-  const rows = tallies.flatMap(({ perturbation, by }) => {
+  const rows = tallies.flatMap(({ perturbation, by, at }) => {
     const { allows = [] } = PERTURBATIONS.find(({ name }) => name === perturbation) ?? {}
     const because = (wanted: string) => allows.find(({ rule }) => rule === wanted)?.because ?? LOST_EDGE
-    return Object.entries(by).map(([rule, runs]) => [perturbation, rule, `${runs}`, because(rule)])
+    return Object.entries(by).map(([rule, runs]) => [
+      perturbation,
+      rule,
+      `${runs}`,
+      placesText(at[rule] ?? {}),
+      because(rule),
+    ])
   })
-  return rows.length === 0 ? '' : `\n${tableText([['allowed', 'rule', 'runs', ''], ...rows], '  ')}`
+  return rows.length === 0
+    ? ''
+    : `\n${tableText([['allowed', 'rule', 'runs', 'before steps', ''], ...rows], '  ')}`
+}
+
+/** `12-14, 18 of tlfs; 13 of kvm-synic, qemu`. */
+function placesText(at: Readonly<Record<string, readonly number[]>>): string {
+  const byText = new Map<string, string[]>()
+  for (const [variant, steps] of Object.entries(at)) {
+    const text = rangesText(steps)
+    byText.set(text, [...(byText.get(text) ?? []), variant])
+  }
+  const texts = [...byText].map(
+    ([text, variants]) => `${text}${variants[0] === '' ? '' : ' of '}${variants.join(', ')}`,
+  )
+  return texts.join('; ')
+}
+
+/** Ascending numbers, neighbours as one. */
+function rangesText(steps: readonly number[]): string {
+  const starts = steps.filter((step) => !steps.includes(step - 1))
+  const ends = steps.filter((step) => !steps.includes(step + 1))
+  return starts.map((start, i) => (start === ends[i] ? `${start}` : `${start}-${ends[i]}`)).join(', ')
 }
 
 /** What comes of the same thing at several steps of a variant is told once. */

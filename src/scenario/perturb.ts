@@ -11,6 +11,7 @@ import { Partition } from '../synic/partition.js'
 import { choicesOf, type RunChoice } from './choices.js'
 import type { ScenarioMachine, TraceStep } from './machine.js'
 import { PERTURBATIONS, type Perturbation } from './perturbations.js'
+import { ScenarioError } from './problems.js'
 import { ScenarioRunner } from './run.js'
 import { parseShort } from './short-form.js'
 
@@ -51,9 +52,10 @@ export interface PerturbTally {
   readonly perturbation: string
   runs: number
   clean: number
-  /** Runs with what the perturbation may bring, and by which rules. */
+  /** Runs with what the perturbation may bring, by which rules, and before which steps of which variants. */
   allowed: number
   readonly by: Record<string, number>
+  readonly at: Record<string, Record<string, number[]>>
   findings: number
 }
 
@@ -107,6 +109,7 @@ export function* perturb(
   const chosen = choicesOf(scenario).filter((each) => variant === undefined || each.variant === variant)
   const baselines = chosen.map((choice) => ({ choice, ...play(scenario, choice) }))
   const clean = baselines.filter(({ isClean }) => isClean)
+  checkPlace(clean, options)
   const all = clean.flatMap((baseline) => casesOf(scenario, baseline, perturbations, options))
   const cases = all.slice(0, runsMax)
   const tallies = new Map(perturbations.map(({ name }) => [name, newTally(name)]))
@@ -114,7 +117,7 @@ export function* perturb(
   for (const [i, each] of cases.entries()) {
     const outcome = outcomeOf(scenario, each)
     const tally = tallies.get(each.perturbation.name)
-    if (tally !== undefined) count(tally, outcome)
+    if (tally !== undefined) count(tally, each, outcome)
     if ('verdict' in outcome && findings.length < FINDINGS_MAX) findings.push(findingOf(each, outcome))
     yield { done: i + 1, total: cases.length }
   }
@@ -128,6 +131,17 @@ export function* perturb(
     tallies: [...tallies.values()],
     findings,
   }
+}
+
+/** A place behind the end of every variant is a mistake; where only some end sooner, those have none. */
+function checkPlace(baselines: readonly Baseline[], { at }: PerturbOptions): void {
+  const longest = baselines.toSorted((a, b) => b.steps.length - a.steps.length).at(0)
+  if (at === undefined || longest === undefined) return
+  const { steps, choice } = longest
+  if (at <= steps.length + 1) return
+  const has = baselines.length > 1 ? `the longest variant, ${choice.variant}, has` : 'there are'
+  const message = `there is no step ${at}: ${has} ${steps.length} steps, and ${steps.length + 1} is the end`
+  throw new ScenarioError([{ path: 'at', line: 0, message }])
 }
 
 /** Runs a variant to its end; `before` sees the machine before each step, and at the end. */
@@ -242,15 +256,21 @@ function lostEdges({ machine }: Played): number {
 }
 
 function newTally(perturbation: string): PerturbTally {
-  return { perturbation, runs: 0, clean: 0, allowed: 0, by: {}, findings: 0 }
+  return { perturbation, runs: 0, clean: 0, allowed: 0, by: {}, at: {}, findings: 0 }
 }
 
-function count(tally: PerturbTally, outcome: Outcome): void {
+function count(tally: PerturbTally, { baseline, step }: Case, outcome: Outcome): void {
   tally.runs++
   if ('verdict' in outcome) tally.findings++
   else if (outcome.allowed.length === 0) tally.clean++
   else tally.allowed++
-  for (const rule of 'verdict' in outcome ? [] : outcome.allowed) tally.by[rule] = (tally.by[rule] ?? 0) + 1
+  for (const rule of 'verdict' in outcome ? [] : outcome.allowed) {
+    tally.by[rule] = (tally.by[rule] ?? 0) + 1
+    const { variant } = baseline.choice
+    const { [variant]: steps = [], ...others } = tally.at[rule] ?? {}
+    if (steps.at(-1) !== step) steps.push(step)
+    tally.at[rule] = { ...others, [variant]: steps }
+  }
 }
 
 function findingOf({ baseline, perturbation, step, lines }: Case, trouble: Trouble): PerturbFinding {

@@ -164,6 +164,38 @@ describe('a perturbation that is none of these', () => {
   })
 })
 
+describe('what is allowed', () => {
+  const theft: Perturbation = {
+    name: 'theft',
+    says: 'another driver takes the page, before an interrupt is taken',
+    changes: 'the story',
+    allows: [{ rule: 'foreign_write', because: 'I2: it is' }],
+    ways: ({ next }) => (next?.in.op === 'apic.ack' ? [['v0 mshv SIMP=0']] : []),
+  }
+  const steps = ['v0 vmbus SIMP=0x10001', 'take v0', 'take v0', 'v0 SIMP?', 'take v0']
+  const story = { ...OWN, partition: { profile: 'tlfs', vcpus: 1 }, steps }
+  const short = { expect: 'clean', steps: steps.slice(0, 2) }
+  const variants = { whole: { expect: 'clean' }, one: short, two: short }
+
+  it.each([
+    ['before which steps', story, '3  ', '3-4, 6  '],
+    [
+      'and of which variants',
+      { ...story, expect: undefined, variants },
+      '5  ',
+      '3-4, 6 of whole; 3 of one, two  ',
+    ],
+  ])('is told, %s', (_what, document, runs, places) => {
+    const text = perturbText(reportOf(checkScenario(document), { perturbations: [theft] }))
+    expect(text).toContain(`\n  theft    foreign_write  ${runs}   ${places}`)
+  })
+
+  it('is nothing where nothing can be put', () => {
+    const report = reportOf(checkScenario(story), { perturbations: [theft], at: 1 })
+    expect(perturbText(report)).toMatch(/\nnothing was run: none of these perturbations can be put there\n$/)
+  })
+})
+
 describe('bounds', () => {
   it('leaves out what is beyond the runs, and says so', () => {
     const report = reportOf(OWN, { runsMax: 3 })
@@ -212,6 +244,14 @@ describe('the command', () => {
     [['silent-windows-kd', '--variant', 'x'], /--variant x: the variants are kvm-synic, /],
     [['silent-windows-kd', '--only', 'x'], /--only x: the perturbations are snapshot-restore, /],
     [['silent-windows-kd', '--at', '0'], /--at 0: must be a step, from 1/],
+    [
+      ['silent-windows-kd', '--at', '9999'],
+      /: at: there is no step 9999: the longest variant, \S+, has (\d+) steps, and \d+ is the end$/m,
+    ],
+    [
+      ['silent-windows-kd', '--variant', 'tlfs', '--at', '9999'],
+      /there is no step 9999: there are \d+ steps/,
+    ],
     [['kexec-l1vh', '--variant', 'pre-series'], /kexec-l1vh is not clean by itself/],
   ])('refuses %j', async (args, message) => {
     const { status, err } = await synicd(...args)

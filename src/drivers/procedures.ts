@@ -89,9 +89,9 @@ function oneOf<T>(params: Params, name: string, choices: readonly T[]): T | unde
   return choices.find((choice) => choice === params[name])
 }
 
-/** `version`: MSHV's; the merged one unless said. */
-function versionOf(params: Params): MshvVersion {
-  return oneOf(params, 'version', MSHV_VERSIONS) ?? 'v4'
+/** `version`: MSHV's; the one that is loaded unless said, and without any the merged one. */
+function versionOf({ mshv }: Kernel, params: Params): MshvVersion {
+  return oneOf(params, 'version', MSHV_VERSIONS) ?? mshv.version ?? 'v4'
 }
 
 /** `fails_at`: the page that cannot be mapped. */
@@ -107,7 +107,7 @@ function patienceOf(params: Params): Patience {
   }
 }
 
-/** `skip_release`: true, `mshv` or `vmbus`; `notifier`: `root-only` or `every-parent`. */
+/** `skip_release`: true, `mshv` or `vmbus`; `notifier`: on whose restart, else as the version has it. */
 function faultsOf(params: Params): linux.Faults {
   const notifier = oneOf<Notifier>(params, 'notifier', ['root-only', 'every-parent'])
   const skipRelease = oneOf<boolean | 'mshv' | 'vmbus'>(params, 'skip_release', [true, 'mshv', 'vmbus'])
@@ -118,9 +118,9 @@ function faultsOf(params: Params): linux.Faults {
 }
 
 /** `version` null: no MSHV; `host`: somebody answers VMBus; `mshv_first`: the wrong load order. */
-function bootOf(params: Params): linux.BootOptions {
+function bootOf(kernel: Kernel, params: Params): linux.BootOptions {
   return {
-    mshv: params.version === null ? null : versionOf(params),
+    mshv: params.version === null ? null : versionOf(kernel, params),
     host: params.host === true ? patienceOf(params) : null,
     mshvFirst: params.mshv_first === true,
   }
@@ -169,7 +169,7 @@ const VMBUS_PROCEDURES: Readonly<Record<string, Procedure>> = {
 
 const MSHV_PROCEDURES: Readonly<Record<string, Procedure>> = {
   'mshv.up': boot('The MSHV module is loaded', (kernel, params) =>
-    mshvUp(kernel, versionOf(params), failsAt(params)),
+    mshvUp(kernel, versionOf(kernel, params), failsAt(params)),
   ),
   'mshv.down': kernelWide('The MSHV module is removed', (kernel, params) =>
     linux.linuxRemoveMshv(kernel, faultsOf(params)),
@@ -178,10 +178,10 @@ const MSHV_PROCEDURES: Readonly<Record<string, Procedure>> = {
     mshvReboot(kernel, faultsOf(params).notifier),
   ),
   'mshv.init_cpu': eachCpu('MSHV writes the SynIC registers of a CPU that comes', (kernel, vcpu, params) =>
-    mshvInitCpu(kernel, vcpu, versionOf(params), failsAt(params)),
+    mshvInitCpu(kernel, vcpu, versionOf(kernel, params), failsAt(params)),
   ),
   'mshv.exit_cpu': eachCpu('MSHV writes the SynIC registers of a CPU that goes', (kernel, vcpu, params) =>
-    mshvExitCpu(kernel, vcpu, versionOf(params)),
+    mshvExitCpu(kernel, vcpu, versionOf(kernel, params)),
   ),
   'mshv.interrupt': interrupts('A CPU takes an interrupt; only MSHV has a handler', {
     mshv: true,
@@ -210,7 +210,7 @@ const KERNEL_PROCEDURES: Readonly<Record<string, Procedure>> = {
   'hyperv.cleanup_cpu': eachCpu('A CPU gives its VP assist page up', hypervCleanupCpu),
   'hyperv.cleanup': oneCpu('Guest id, hypercalls and TSC page end', (_kernel, vcpu) => hypervCleanup(vcpu)),
   'linux.boot': boot('Linux boots, with MSHV unless `version` is null', (kernel, params) =>
-    linux.linuxBoot(kernel, bootOf(params)),
+    linux.linuxBoot(kernel, bootOf(kernel, params)),
   ),
   'linux.kexec': kernelWide('Linux ends and hands over to the next kernel', (kernel, params) =>
     linux.linuxKexec(kernel, kexecOf(params)),

@@ -40,7 +40,7 @@ const KINDS: Readonly<Record<string, Kind>> = {
   mshv_first: FLAG,
   goes_on: FLAG,
   takes_interrupts: FLAG,
-  notifier: oneOf('root-only', 'every-parent'),
+  notifier: oneOf('root-only', 'every-parent', null),
   skip_release: oneOf(true, false, 'mshv', 'vmbus'),
   rounds: NUMBER,
   polls: NUMBER,

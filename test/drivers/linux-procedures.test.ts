@@ -42,6 +42,17 @@ describe('procedures', () => {
     expect(writes(kexec.records).filter((text) => text.startsWith('vmbus'))).toEqual([])
   })
 
+  it.each([
+    ['the version that is loaded', { version: 'pre-series' }, 6],
+    ['the merged one where none is', null, 3],
+  ])('leave a CPU as %s', (_why, loaded, count) => {
+    const setup = pair({ kind: 'l1vh' })
+    run(setup, 'vmbus.up', ONE)
+    if (loaded !== null) run(setup, 'mshv.up', { ...ONE, ...loaded })
+    // SCONTROL, SIMP and SIEFP go along with the old driver alone.
+    expect(writes(run(setup, 'mshv.exit_cpu', ONE).records)).toHaveLength(count)
+  })
+
   it('stop at the first CPU that fails', () => {
     const setup = pair({ kind: 'root', vcpus: [0, 1] })
     const { value, records } = run(setup, 'mshv.init_cpu', { vcpus: [0, 1], fails_at: 1 })

@@ -17,11 +17,56 @@ export interface RunChoice {
 const holds = (asked: ParamValues, wanted: ParamValues): boolean =>
   Object.entries(wanted).every(([name, value]) => JSON.stringify(asked[name]) === JSON.stringify(value))
 
+/** What may be asked of a scenario: a variant by its name, by the parameters it has, or by both. */
+export interface Asked {
+  readonly variant?: string | undefined
+  readonly params?: ParamValues | undefined
+}
+
 /**
- * Every variant; with `params`, the one way that they ask for.
- * @throws ScenarioError where a parameter is none of the scenario's
+ * Every variant, or the one way that is asked for.
+ * @throws ScenarioError where there is no such variant, a parameter is none of the scenario's, or the two do
+ * not agree
  */
-export function choicesOf(scenario: ScenarioDocument, params?: ParamValues): RunChoice[] {
+export function choicesOf(scenario: ScenarioDocument, { variant, params }: Asked = {}): RunChoice[] {
+  if (variant === undefined) return choicesWith(scenario, params)
+  const found = choicesWith(scenario).find((each) => each.variant === variant)
+  if (found === undefined) throw problem('', `there is no variant ${variant}; ${variantsText(scenario)}`)
+  checkNames(scenario, params ?? {})
+  for (const [name, value] of Object.entries(params ?? {})) {
+    if (holds(found.params, { [name]: value })) continue
+    const [asked, own] = [value, found.params[name]].map((each) => JSON.stringify(each ?? null))
+    throw problem(
+      `with/${name}`,
+      `${asked} contradicts the variant ${variant}, whose ${name} is ${own}: leave one of the two out`,
+    )
+  }
+  return [found]
+}
+
+function problem(path: string, message: string): ScenarioError {
+  return new ScenarioError([{ path, line: 0, message }])
+}
+
+function variantsText({ variants = {} }: ScenarioDocument): string {
+  const names = Object.keys(variants)
+  return names.length === 0 ? 'it has none: leave the variant out' : `the variants are ${names.join(', ')}`
+}
+
+/** Parameters are those of the scenario and its variants. */
+function checkNames(
+  { scenario, with: base = {}, variants = {} }: ScenarioDocument,
+  params: ParamValues,
+): void {
+  const all = [base, ...Object.values(variants).map((each) => each.with ?? {})]
+  const known = new Set(all.flatMap(Object.keys))
+  const strange = Object.keys(params).filter((name) => !known.has(name))
+  if (strange.length === 0) return
+  const message = `is no parameter of ${scenario}; it has ${[...known].join(', ') || 'none'}`
+  throw new ScenarioError(strange.map((name) => ({ path: `with/${name}`, line: 0, message })))
+}
+
+function choicesWith(scenario: ScenarioDocument, params?: ParamValues): RunChoice[] {
   const { with: base = {}, expect = null } = scenario
   const variants = Object.entries(scenario.variants ?? {}).map(([variant, each]) => ({
     variant,
@@ -29,18 +74,12 @@ export function choicesOf(scenario: ScenarioDocument, params?: ParamValues): Run
     expect: each.expect,
   }))
   if (params === undefined) return variants.length > 0 ? variants : [{ variant: '', params: base, expect }]
-  const known = new Set([base, ...variants.map((each) => each.params)].flatMap(Object.keys))
-  const strange = Object.keys(params).filter((name) => !known.has(name))
-  if (strange.length > 0) {
-    const message = `is no parameter of ${scenario.scenario}; it has ${[...known].join(', ') || 'none'}`
-    throw new ScenarioError(strange.map((name) => ({ path: `with/${name}`, line: 0, message })))
-  }
+  checkNames(scenario, params)
   const asked = { ...base, ...params }
   const found = variants.find((each) => holds(asked, each.params))
   if (found !== undefined) return [{ ...found, params: asked }]
   if (scenario.steps === undefined) {
-    const message = `no variant is like that; there are ${variants.map((each) => each.variant).join(', ')}`
-    throw new ScenarioError([{ path: 'with', line: 0, message }])
+    throw problem('with', `no variant is like that; ${variantsText(scenario)}`)
   }
   return [{ variant: '', params: asked, expect: holds(base, asked) ? expect : null }]
 }

@@ -24,11 +24,13 @@ export function parseScenario(text: string): ScenarioDocument {
   return checkScenario(value, lineOf)
 }
 
-/** The line of each problem of a document's text, where it has none yet. */
+/** The line of each problem in a document's text, where it has none yet; what is asked of it has none. */
 export function withLines(text: string, { problems }: ScenarioError): ScenarioError {
   const { lineOf } = parseYaml(text)
   return new ScenarioError(
-    problems.map((each) => (each.line === 0 ? { ...each, line: lineOf(each.path) } : each)),
+    problems.map((each) =>
+      each.line === 0 && each.path !== '' ? { ...each, line: lineOf(each.path) } : each,
+    ),
   )
 }
 

@@ -106,8 +106,7 @@ export function* perturb(
   options: PerturbOptions = {},
 ): Generator<{ readonly done: number; readonly total: number }, PerturbReport> {
   const { variant, perturbations = PERTURBATIONS, runsMax = PERTURBED_RUNS_MAX } = options
-  const chosen = choicesOf(scenario).filter((each) => variant === undefined || each.variant === variant)
-  const baselines = chosen.map((choice) => ({ choice, ...play(scenario, choice) }))
+  const baselines = choicesOf(scenario, { variant }).map((choice) => ({ choice, ...play(scenario, choice) }))
   const clean = baselines.filter(({ isClean }) => isClean)
   checkPlace(clean, options)
   const all = clean.flatMap((baseline) => casesOf(scenario, baseline, perturbations, options))

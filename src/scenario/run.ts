@@ -9,7 +9,15 @@ import { flagByte } from '../hv/event-flags.js'
 import { SIEFP } from '../synic/layout.js'
 import type { PartitionConfig } from '../synic/machine.js'
 import { checkChoice } from './check.js'
-import { choicesOf, filledLine, filledParams, machineOf, type RunChoice, stepsOf } from './choices.js'
+import {
+  type Asked,
+  choicesOf,
+  filledLine,
+  filledParams,
+  machineOf,
+  type RunChoice,
+  stepsOf,
+} from './choices.js'
 import { judge } from './expect.js'
 import { ScenarioMachine, type TraceStep } from './machine.js'
 import { ScenarioError, StepError } from './problems.js'
@@ -192,13 +200,14 @@ export class ScenarioRunner {
 }
 
 /**
- * What is to be run: every variant, or the one that the parameters ask for.
- * @throws ScenarioError where they do not fit the scenario
+ * What is to be run: every variant, or what is asked for.
+ * @throws ScenarioError where that does not fit the scenario
  */
-export function choose(scenario: ScenarioDocument, params?: ParamValues): RunChoice[] {
-  const choices = choicesOf(scenario, params)
+export function choose(scenario: ScenarioDocument, asked: Asked = {}): RunChoice[] {
+  const choices = choicesOf(scenario, asked)
   // Those of the document itself were looked at when it was read.
-  const problems = params === undefined ? [] : choices.flatMap((choice) => checkChoice(scenario, choice))
+  const problems =
+    asked.params === undefined ? [] : choices.flatMap((choice) => checkChoice(scenario, choice))
   if (problems.length > 0) throw new ScenarioError(problems.map((each) => ({ ...each, line: 0 })))
   return choices
 }
@@ -213,5 +222,5 @@ export function runChoice(scenario: ScenarioDocument, choice: RunChoice): Scenar
 
 /** Runs every variant, or the one that the parameters ask for. */
 export function runScenario(scenario: ScenarioDocument, params?: ParamValues): ScenarioRun[] {
-  return choose(scenario, params).map((choice) => runChoice(scenario, choice))
+  return choose(scenario, { params }).map((choice) => runChoice(scenario, choice))
 }

@@ -66,7 +66,7 @@ export class Runs {
    * @throws ScenarioError where the parameters do not fit
    */
   start(scenario: ScenarioDocument, params: ParamValues | undefined): Run {
-    const choices = choose(scenario, params)
+    const choices = choose(scenario, { params })
     const run: OpenRun = {
       id: `r${this.#next++}`,
       scenario: scenario.scenario,

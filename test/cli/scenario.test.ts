@@ -90,6 +90,18 @@ describe('synicd scenario', () => {
     expect(out).not.toContain('\nv4 (')
   })
 
+  it.each(['v4', 'v1'])('lets --driver mshv=%s reach all that the version decides', async (mshv) => {
+    const { out } = await scenario('run', 'kexec-l1vh-linux', '--driver', `mshv=${mshv}`)
+    expect(out).toMatch(
+      new RegExp(`^${mshv} \\(.*: \\d+ ops, 0 violations, 0 faults\\n {2}as expected\\n$`, 'm'),
+    )
+  })
+
+  it('runs a variant whose parameters are given once more', async () => {
+    const { out } = await scenario('run', 'kexec-l1vh', '--variant', 'v4', '--driver', 'mshv=v4')
+    expect(out).toBe((await scenario('run', 'kexec-l1vh', '--variant', 'v4')).out)
+  })
+
   it('runs every variant without parameters', async () => {
     const { out } = await scenario('run', 'kexec-l1vh', '--json')
     const variants = Object.keys(scenarioLibrary().get('kexec-l1vh')?.variants ?? {})
@@ -145,7 +157,19 @@ describe('a mistake is told, with status 2:', () => {
     [['run', own, '--with', 'size=1'], 'with/size: is no parameter of own; it has page\n'],
     [['run', own, '--with', 'page'], 'synicd: --with page: must be written name=value\n'],
     [['run', 'kexec-l1vh', '--driver', 'mshv=v9'], '"v9" is none of pre-series, v1-patch-4, v1, '],
-    [['run', own, '--variant', 'x'], 'synicd: --variant x: the variants are none\n'],
+    [['run', own, '--variant', 'x'], 'own.yaml: there is no variant x; it has none: leave the variant out\n'],
+    [
+      ['run', 'kexec-l1vh', '--variant', 'v9'],
+      'there is no variant v9; the variants are pre-series, v1, v2, v3, v4\n',
+    ],
+    [
+      ['run', 'kexec-l1vh', '--variant', 'v4', '--driver', 'mshv=v1'],
+      'with/mshv: "v1" contradicts the variant v4, whose mshv is "v4": leave one of the two out\n',
+    ],
+    [
+      ['run', 'kexec-l1vh', '--variant', 'v4', '--with', 'x=1'],
+      'with/x: is no parameter of kexec-l1vh; it has mshv\n',
+    ],
     [['run', 'kexec-l1vh', '--trace', 'x'], 'synicd: --trace: choose one with --variant: '],
     [['run', own, '--trace', join(folder, 'no', 'x')], 'synicd: --trace: ENOENT'],
     [['run', 'all', '--with', 'a=1'], 'synicd: all takes no parameters'],

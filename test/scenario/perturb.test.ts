@@ -241,7 +241,7 @@ describe('the command', () => {
   })
 
   it.each([
-    [['silent-windows-kd', '--variant', 'x'], /--variant x: the variants are kvm-synic, /],
+    [['silent-windows-kd', '--variant', 'x'], /there is no variant x; the variants are kvm-synic, /],
     [['silent-windows-kd', '--only', 'x'], /--only x: the perturbations are snapshot-restore, /],
     [['silent-windows-kd', '--at', '0'], /--at 0: must be a step, from 1/],
     [

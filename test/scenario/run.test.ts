@@ -112,7 +112,7 @@ describe('parameters', () => {
     expect(() => names({ valeu: '1' })).toThrow('with/valeu: is no parameter of own; it has value')
     expect(() => names({ value: 'on' })).toThrow('steps/1: "on" must be a u64')
     const own = { with: { a: 1 }, variants: { one: { steps, expect: 'clean', with: { value: '0x0' } } } }
-    expect(() => run(own, { value: '0x1' })).toThrow('with: no variant is like that; there are one')
+    expect(() => run(own, { value: '0x1' })).toThrow('with: no variant is like that; the variants are one')
   })
 
   it('that change nothing leave the expectation', () => {

@@ -238,18 +238,13 @@ function scalarOf(text: string): unknown {
 
 /** The runs that are asked for. */
 function runsOf(command: Command, { document, file }: Source, flags: Flags): ScenarioRun[] {
+  const { variant } = flags
   try {
-    const choices = choose(document, paramsOf(command, flags))
-    const { variant: wanted } = flags
-    const chosen = wanted === undefined ? choices : choices.filter(({ variant }) => variant === wanted)
-    if (chosen.length > 0) return chosen.map((choice) => runChoice(document, choice))
+    const choices = choose(document, { variant, params: paramsOf(command, flags) })
+    return choices.map((choice) => runChoice(document, choice))
   } catch (error) {
     throw error instanceof ScenarioError && file !== undefined ? withLines(file.text, error) : error
   }
-  const variants = Object.keys(document.variants ?? {}).join(', ') || 'none'
-  return command.error(`error: --variant ${flags.variant}: the variants are ${variants}`, {
-    exitCode: STATUS_INPUT,
-  })
 }
 
 function runOne(terminal: Terminal, command: Command, name: string, flags: Flags): void {
@@ -324,10 +319,6 @@ function runPerturbed(terminal: Terminal, command: Command, name: string, flags:
   const { document } = sourceOf(command, name)
   const refuse = (message: string) => command.error(`error: ${message}`, { exitCode: STATUS_INPUT })
   const { variant, at, only } = flags
-  if (variant !== undefined && !choose(document).some((choice) => choice.variant === variant)) {
-    const variants = Object.keys(document.variants ?? {}).join(', ') || 'none'
-    refuse(`--variant ${variant}: the variants are ${variants}`)
-  }
   if (at !== undefined && !/^[1-9]\d*$/.test(at)) refuse(`--at ${at}: must be a step, from 1`)
   const perturbations = only?.split(',').map((each) => perturbationOf(command, each))
   const options: PerturbOptions = { variant, at: at === undefined ? undefined : Number(at), perturbations }

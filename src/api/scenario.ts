@@ -14,9 +14,13 @@ const TEXT_MAX = 10_000
 /** A line in short form; its words are checked when it is read. */
 const ShortStep = z.string().max(1000)
 
-const PARAM_RULE = 'a text, a number, true, false, null, or a list of numbers'
+const PARAM_RULE = 'a text, a number (above 2^53-1: hex in quotes), true, false, null, or a list of numbers'
+/** A larger integer has lost its last digits already. */
+const ExactNumber = z
+  .number()
+  .refine((value) => !Number.isInteger(value) || Number.isSafeInteger(value), { error: PARAM_RULE })
 export const Param = z.union(
-  [z.string().max(TEXT_MAX), z.number(), z.boolean(), z.null(), z.array(z.number())],
+  [z.string().max(TEXT_MAX), ExactNumber, z.boolean(), z.null(), z.array(ExactNumber)],
   {
     error: PARAM_RULE,
   },
@@ -24,16 +28,25 @@ export const Param = z.union(
 const Params = z.record(z.string().regex(/^\w{1,64}$/), Param)
 export type ParamValues = z.infer<typeof Params>
 
+const GIVES_RULE = 'what it returns: 0, or an errno such as -22'
+const COUNT_RULE = 'a count of ops: an integer from 0'
+const Count = z.int({ error: COUNT_RULE }).min(0, { error: COUNT_RULE }).optional()
+
 /** What a driver does: one of its procedures, on the vCPUs of the partition unless said otherwise. */
 export const RunStep = z.strictObject({
   run: z.string().max(100).meta({ description: 'A procedure: `synicd scenario procedures` lists them.' }),
   with: Params.optional(),
   kernel: Name.optional().meta({ description: 'Which kernel runs it; one for all unless given.' }),
-  gives: z.int().optional().meta({ description: 'What it must return; no error unless given.' }),
+  gives: z
+    .int({ error: GIVES_RULE })
+    .optional()
+    .meta({ description: 'What it must return; no error unless given.' }),
 })
 export type RunStep = z.infer<typeof RunStep>
 
-const Step = z.union([ShortStep, RunStep, Op], { error: 'a line, a procedure ({ run: ... }) or an op' })
+const Step = z.union([ShortStep, RunStep, Op], {
+  error: 'a line (v0 SIMP=0x10001), a procedure ({ run: vmbus.up }) or an op ({ op: apic.ack, vcpu: 0 })',
+})
 export type ScenarioStep = z.infer<typeof Step>
 
 /** Part of a violation; what is named must be so. */
@@ -56,10 +69,10 @@ const Expectation = z.union(
       violations: z.array(ViolationPattern).optional().meta({
         description: 'Each of these is reported, and no other error.',
       }),
-      faults: z.int().min(0).optional().meta({
+      faults: Count.meta({
         description: 'How many ops end in #GP or #UD; only those that a step speaks of unless given.',
       }),
-      refused: z.int().min(0).optional().meta({
+      refused: Count.meta({
         description: 'How many ops end in an errno; only those that a step speaks of unless given.',
       }),
       registers: z.record(z.string(), U64In).optional().meta({

@@ -6,14 +6,16 @@ import type { Expectation, ParamValues, RunStep, ScenarioDocument, ScenarioStep 
 import { parseMsr } from '../api/wire.js'
 import { RULES } from '../audit/rules.js'
 import { NAMES_MAX } from '../hv/limits.js'
+import { SINT_COUNT } from '../hv/registers.js'
 import { NameTable } from '../synic/names.js'
 import { OpWriter } from '../synic/op.js'
 import { choicesOf, filledLine, filledParams, machineOf, type RunChoice, stepsOf } from './choices.js'
+import { didYouMean, registerHint } from './did-you-mean.js'
 import { STEPS_MAX } from './limits.js'
 import { PlannedRoster } from './planned-roster.js'
 import { StepError } from './problems.js'
 import { paramProblem } from './procedure-params.js'
-import { procedureOf } from './procedures.js'
+import { procedureList, procedureOf } from './procedures.js'
 import { parseShort } from './short-form.js'
 import { isResult, RESULTS, splitResult } from './step-result.js'
 import { FIRST_KERNEL, type FieldProblem, kernelVcpus, vcpusProblem } from './vcpu-choice.js'
@@ -85,7 +87,9 @@ function problemOf(step: ScenarioStep, turn: Turn): FieldProblem | undefined {
 function checkOpStep(step: Exclude<ScenarioStep, string | RunStep>, turn: Turn): FieldProblem | undefined {
   turn.checkOp(step)
   const message = turn.roster.note(step)
-  return message === undefined ? undefined : { field: 'vcpu', message }
+  if (message !== undefined) return { field: 'vcpu', message }
+  const sint = noSint(step)
+  return sint === undefined ? undefined : { field: 'sint', message: sint }
 }
 
 function checkLine(line: string, { params, checkOp, roster }: Turn): FieldProblem | undefined {
@@ -95,11 +99,18 @@ function checkLine(line: string, { params, checkOp, roster }: Turn): FieldProble
   }
   for (const each of parseShort(body)) {
     if ('op' in each) checkWords(each, checkOp)
-    const message = roster.note(each)
+    const message = roster.note(each) ?? noSint(each)
     // Whoever says what comes of it means it.
     if (expected === undefined && message !== undefined) throw new StepError(message)
   }
   return undefined
+}
+
+function noSint(step: object): string | undefined {
+  const { sint } = step as { sint?: unknown }
+  return typeof sint === 'number' && sint >= SINT_COUNT
+    ? `there is no SINT ${sint}: a vCPU has SINT0 to SINT${SINT_COUNT - 1}`
+    : undefined
 }
 
 /** The line does not say which field a word becomes. */
@@ -108,14 +119,17 @@ function checkWords(op: WireOp, checkOp: (op: unknown) => void): void {
     checkOp(op)
   } catch (error) {
     if (!(error instanceof OpInputError)) throw error
-    throw new StepError(`"${String(op[error.path])}" must be ${error.rule}`)
+    const word = String(op[error.path])
+    const hint = error.path === 'msr' ? registerHint(word) : ''
+    throw new StepError(`"${word}" must be ${error.rule}${hint}`)
   }
 }
 
 function checkRun(step: RunStep, { params, roster }: Turn): FieldProblem | undefined {
   const procedure = procedureOf(step.run)
   if (procedure === undefined) {
-    throw new StepError(`"${step.run}" is no procedure; \`synicd scenario procedures\` lists them`)
+    const meant = didYouMean(step.run, PROCEDURE_NAMES)
+    return { field: 'run', message: `"${step.run}" is no procedure${meant || NO_PROCEDURE}` }
   }
   const given = filledParams(step, params)
   const kernel = step.kernel ?? FIRST_KERNEL
@@ -128,6 +142,9 @@ function checkRun(step: RunStep, { params, roster }: Turn): FieldProblem | undef
   const { field, message } = problem
   return field === undefined ? problem : { field: `with/${field}`, message }
 }
+
+const NO_PROCEDURE = '; `synicd scenario procedures` lists them'
+const PROCEDURE_NAMES = procedureList().map(({ name }) => name)
 
 /** A register as expectations name it: `v0.SINT2`, or `SINT2` of vCPU 0. */
 export function placeOf(text: string): { vcpu: number; msr: number } | undefined {
@@ -148,7 +165,11 @@ function checkExpected(expect: Expectation | undefined, path: string): PlacedPro
     ...violations.flatMap(({ invariant, rule, register }, i) => {
       const at = `${path}/violations/${i}`
       return [
-        ...problemIf(rule !== undefined && !RULE_NAMES.has(rule), `${at}/rule`, NO_RULE),
+        ...problemIf(
+          rule !== undefined && !RULE_NAMES.has(rule),
+          `${at}/rule`,
+          `is no rule${didYouMean(rule ?? '', [...RULE_NAMES]) || NO_RULE}`,
+        ),
         ...problemIf(
           invariant !== undefined && !INVARIANTS.has(invariant),
           `${at}/invariant`,
@@ -164,8 +185,8 @@ function checkExpected(expect: Expectation | undefined, path: string): PlacedPro
   ]
 }
 
+const NO_RULE = '; docs/invariants.md lists them'
 const NO_REGISTER = 'is no register; write v0.SINT2'
-const NO_RULE = 'is no rule; docs/invariants.md lists them'
 
 const problemIf = (isWrong: boolean, path: string, message: string): PlacedProblem[] =>
   isWrong ? [{ path, message }] : []

@@ -4,6 +4,7 @@ import type { Expectation, ParamValues, RunStep, ScenarioDocument, ScenarioStep 
 import { GPA_LIMIT_DEFAULT_PAGES, MEMORY_PAGES_DEFAULT } from '../hv/limits.js'
 import type { PartitionConfig } from '../synic/machine.js'
 import { resolveOptions } from '../synic/profile.js'
+import { didYouMean } from './did-you-mean.js'
 import { ScenarioError, StepError } from './problems.js'
 
 export interface RunChoice {
@@ -111,9 +112,14 @@ export function machineOf(
   return { config, vcpus }
 }
 
+function noParam(name: string, known: readonly string[]): string {
+  const has = known.length === 0 ? '; it has none: say its value in with' : `; it has ${known.join(', ')}`
+  return `$${name} is no parameter of the scenario${didYouMean(name, known) || has}`
+}
+
 function paramNamed(name: string, params: ParamValues): ParamValues[string] {
   const value = Object.hasOwn(params, name) ? params[name] : undefined
-  if (value === undefined) throw new StepError(`$${name} is no parameter of the scenario`)
+  if (value === undefined) throw new StepError(noParam(name, Object.keys(params)))
   return value
 }
 

@@ -2,6 +2,8 @@
 
 /** Steps of a document; what variants share counts once for each. */
 export const STEPS_MAX = 10_000
+/** Collections of YAML within each other, and the entries that are being read. */
+export const NESTING_MAX = 64
 /** Problems of a document that are told. */
 export const PROBLEMS_MAX = 20
 /**

@@ -5,6 +5,7 @@ import { MSHV_VERSIONS } from '../drivers/mshv-state.js'
 import type { Procedure } from '../drivers/procedures.js'
 import { MEMORY_ORDERS } from '../drivers/vmm.js'
 import { VCPU_ID_LIMIT } from '../hv/limits.js'
+import { didYouMean } from './did-you-mean.js'
 import type { FieldProblem } from './vcpu-choice.js'
 
 interface Kind {
@@ -123,5 +124,5 @@ function unknownParam(name: string, field: string, known: readonly string[]): st
   if (field === 'vcpus')
     return `${name} has no choice of vCPUs: it acts where its driver does; leave vcpus out`
   const takes = known.length === 0 ? 'none' : known.join(', ')
-  return `is no parameter of ${name}; it takes ${takes}`
+  return `is no parameter of ${name}; it takes ${takes}${didYouMean(field, known)}`
 }

@@ -3,6 +3,7 @@
  * docs/scenarios.md has a table of them.
  */
 import type { WireOp } from '../api/op-decode.js'
+import { didYouMean } from './did-you-mean.js'
 import { StepError } from './problems.js'
 
 /** What is no op of its own: it needs the state, or the partition as a whole. */
@@ -19,18 +20,21 @@ type Values = Readonly<Record<string, string>>
 /** Words in capitals are values; what is in brackets may be left out, with `...` come any number of times. */
 type Form = readonly [words: string, step: (values: Values) => ShortStep]
 
+/** A leading 0 is octal to some. */
+const DECIMAL = '(?:0|[1-9]\\d*)'
+
 /** What a value looks like. */
 const VALUES: Readonly<Record<string, string>> = {
-  VCPU: '\\d+',
-  SINT: '\\d+',
-  FLAG: '\\d+',
-  TYPE: '\\w+',
+  VCPU: DECIMAL,
+  SINT: DECIMAL,
+  FLAG: DECIMAL,
+  TYPE: `0x[0-9a-fA-F]+|${DECIMAL}`,
   TAG: '\\S+',
-  CONNECTION: '\\d+',
-  GSI: '\\d+',
+  CONNECTION: DECIMAL,
+  GSI: DECIMAL,
   GPA: '0x[0-9a-fA-F]+',
   HEX: '[0-9a-fA-F]+',
-  TICKS: '\\d+',
+  TICKS: DECIMAL,
   CAP: 'synic2?',
   STATE: 'on|off',
   CLAIM: '[\\w.]+',
@@ -163,6 +167,8 @@ function registerSteps([vcpus, ...words]: readonly string[]): WireOp[] {
   const hasActor = words.length > 0 && /^[\w.:-]+$/.test(words[0])
   const [actor] = hasActor ? words : []
   const accesses = words.slice(hasActor ? 1 : 0)
+  const octal = vcpus.split(',').find((vcpu) => /^v0\d/.test(vcpu))
+  if (octal !== undefined) throw new StepError(`"${octal}" ${OCTAL}`)
   if (accesses.length === 0) throw new StepError(`"${words[0] ?? vcpus}" is followed by no register`)
   return vcpus.split(',').flatMap((vcpu) =>
     accesses.map((access) => {
@@ -180,8 +186,14 @@ function registerSteps([vcpus, ...words]: readonly string[]): WireOp[] {
   )
 }
 
-/** The wire takes numbers or hex text. */
-const wireValue = (text: string) => (/^\d+$/.test(text) ? Number(text) : text)
+/** The wire takes hex text for what a number does not hold exactly. */
+function wireValue(text: string): number | string {
+  if (/^0\d/.test(text)) throw new StepError(`"${text}" ${OCTAL}`)
+  if (!/^\d+$/.test(text)) return text
+  return Number.isSafeInteger(Number(text)) ? Number(text) : `0x${BigInt(text).toString(16)}`
+}
+
+const OCTAL = 'may be octal or decimal: write it without the leading 0, or as 0x...'
 
 /**
  * The steps of one line. `by NAME` at its end says who does what is no register access.
@@ -200,8 +212,16 @@ export function parseShort(line: string): ShortStep[] {
     }
     if (values > furthest.at) furthest = { at: values, text }
   }
-  if (furthest.at === 0) throw new StepError(`"${words[0] ?? ''}" begins no step`)
+  if (furthest.at === 0) throw new StepError(noBeginning(words[0] ?? ''))
   const word = words[furthest.at]
+  if (/^\D*0\d/.test(word ?? '')) throw new StepError(`"${word}" ${OCTAL}`)
   const what = word === undefined ? `"${line}" ends too early` : `"${word}" is not understood`
   throw new StepError(`${what}: ${furthest.text}`)
+}
+
+const BEGINNINGS = [...new Set(FORMS.map(([text]) => text.split(' ', 1)[0]))]
+
+function noBeginning(word: string): string {
+  const lines = `; a line begins with v0 and a register (v0 SIMP=0x10001), or with ${BEGINNINGS.join(', ')}`
+  return `"${word}" begins no step${didYouMean(word, BEGINNINGS) || lines}`
 }

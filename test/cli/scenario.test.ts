@@ -120,6 +120,12 @@ describe('synicd scenario', () => {
     expect(reply.out).toMatch(new RegExp(`\\n {2}${word}[^\\n]*\\n$`))
   })
 
+  it('takes a value to its last digit', async () => {
+    const { out } = await scenario('run', own, '--with', 'page=0x8000000000000001', '--json')
+    expect(JSON.parse(out)).toMatchObject([{ params: { page: '0x8000000000000001' } }])
+    expect((await scenario('run', own, '--with', 'page=010')).err).toContain('"010" may be octal or decimal')
+  })
+
   it('writes a trace that replays', async () => {
     const path = join(folder, 'own.jsonl')
     await scenario('run', own, '--trace', path)

@@ -233,7 +233,12 @@ function paramsOf(command: Command, flags: Flags): ParamValues | undefined {
 
 function scalarOf(text: string): unknown {
   const { errors, contents } = parseDocument(text)
-  return errors.length > 0 ? text : contents?.toJSON()
+  if (errors.length > 0) return text
+  const value: unknown = contents?.toJSON()
+  // What a number does not hold exactly, or might mean in two ways, stays as it is written.
+  const isInexact =
+    typeof value === 'number' && (Math.abs(value) > Number.MAX_SAFE_INTEGER || /^0\d/.test(text))
+  return isInexact ? text : value
 }
 
 /** The runs that are asked for. */

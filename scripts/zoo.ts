@@ -1,10 +1,13 @@
-// Writes docs/zoo.md, docs/invariants.md, and what docs/kexec.md and docs/scenarios.md print: `npm run zoo`.
+// Writes the pages in docs that are generated, and what commands print in other pages: `npm run zoo`.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Expectation, ScenarioDocument } from '../src/api/scenario.js'
 import type { Rule } from '../src/audit/rule.js'
 import { RULES } from '../src/audit/rules.js'
+import type { VcpuChoice } from '../src/drivers/procedures.js'
 import { scenarioLibrary } from '../src/scenario/library.js'
+import { paramText } from '../src/scenario/procedure-params.js'
+import { procedureList } from '../src/scenario/procedures.js'
 import { headText, reportText } from '../src/scenario/report-text.js'
 import { runScenario, type ScenarioRun } from '../src/scenario/run.js'
 import * as effects from '../src/synic/effects.js'
@@ -231,6 +234,52 @@ ends or the machine is reset.
 ${table(['invariant', 'rule', 'what holds', 'watches'], rows)}`
 }
 
+const CHOICES: Readonly<Record<VcpuChoice, string>> = {
+  each: 'each',
+  one: 'one',
+  boot: "the kernel's",
+  none: '–',
+}
+
+/** docs/procedures.md. */
+export function proceduresPage(): string {
+  const list = procedureList()
+  const code = (name: string) => `\`${name}\``
+  const rows = list.map(({ name, says, chooses, takes }) => [
+    code(name),
+    says,
+    CHOICES[chooses],
+    takes
+      .filter((each) => each !== 'vcpus')
+      .map(code)
+      .join(' '),
+  ])
+  const params = [...new Set(list.flatMap(({ takes }) => takes))].map((name) => {
+    const { is, means } = paramText(name)
+    const takers = list.filter(({ takes }) => takes.includes(name)).map((each) => code(each.name))
+    return [code(name), is, means, name === 'vcpus' ? 'see above' : takers.join(' ')]
+  })
+  return `# Procedures
+
+What a step of a scenario may run, such as \`{ run: linux.boot, with: { host: true, version: v4 } }\`.
+[scenarios.md](scenarios.md) says how steps are written. \`synicd scenario procedures\` prints this list, and
+\`synicd scenario procedures linux.boot\` one of it. This page is generated: \`npm run zoo\`.
+
+\`vcpus\`, in \`with\` like all that a procedure takes, says on which vCPUs it acts:
+
+- **each**: on those that are named, one after another; on all that its kernel has if none is.
+- **one**: on a single one, the kernel's first unless another is named.
+- **the kernel's**: on all that its kernel has; \`vcpus\` says which those are, where a kernel begins.
+- **–**: where its driver does; it takes no \`vcpus\`.
+
+${table(['procedure', 'what happens', 'vcpus', 'takes'], rows)}
+## Parameters
+
+A name means the same wherever it is taken.
+
+${table(['name', 'is', 'means', 'taken by'], params)}`
+}
+
 const KEXEC = new URL('../docs/kexec.md', import.meta.url)
 const SCENARIOS = new URL('../docs/scenarios.md', import.meta.url)
 const PRINTED = /(`synicd scenario run (\S+) --driver mshv=(\S+)` prints:\n\n```text\n)[^`]*(?=```)/g
@@ -251,6 +300,7 @@ export const scenariosPage = () => printedPage(SCENARIOS)
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(new URL('../docs/zoo.md', import.meta.url), zooPage())
   writeFileSync(new URL('../docs/invariants.md', import.meta.url), invariantsPage())
+  writeFileSync(new URL('../docs/procedures.md', import.meta.url), proceduresPage())
   writeFileSync(KEXEC, kexecPage())
   writeFileSync(SCENARIOS, scenariosPage())
 }

@@ -107,14 +107,20 @@ function patienceOf(params: Params): Patience {
   }
 }
 
-/** `skip_release`: true, `mshv` or `vmbus`; `notifier`: on whose restart, else as the version has it. */
-function faultsOf(params: Params): linux.Faults {
-  const notifier = oneOf<Notifier>(params, 'notifier', ['root-only', 'every-parent'])
+/** `skip_release`: true, `mshv` or `vmbus`. */
+function skipOf(params: Params): linux.Faults {
   const skipRelease = oneOf<boolean | 'mshv' | 'vmbus'>(params, 'skip_release', [true, 'mshv', 'vmbus'])
-  return {
-    ...(notifier === undefined ? {} : { notifier }),
-    ...(skipRelease === undefined ? {} : { skipRelease }),
-  }
+  return skipRelease === undefined ? {} : { skipRelease }
+}
+
+/** `notifier`: on whose restart MSHV lets go; as its version has it unless said. */
+function notifierOf(params: Params): Notifier | undefined {
+  return oneOf<Notifier>(params, 'notifier', ['root-only', 'every-parent'])
+}
+
+function faultsOf(params: Params): linux.Faults {
+  const notifier = notifierOf(params)
+  return { ...skipOf(params), ...(notifier === undefined ? {} : { notifier }) }
 }
 
 /** `version` null: no MSHV; `host`: somebody answers VMBus; `mshv_first`: the wrong load order. */
@@ -172,10 +178,10 @@ const MSHV_PROCEDURES: Readonly<Record<string, Procedure>> = {
     mshvUp(kernel, versionOf(kernel, params), failsAt(params)),
   ),
   'mshv.down': kernelWide('The MSHV module is removed', (kernel, params) =>
-    linux.linuxRemoveMshv(kernel, faultsOf(params)),
+    linux.linuxRemoveMshv(kernel, skipOf(params)),
   ),
   'mshv.reboot': kernelWide('MSHV hears that the machine restarts', (kernel, params) =>
-    mshvReboot(kernel, faultsOf(params).notifier),
+    mshvReboot(kernel, notifierOf(params)),
   ),
   'mshv.init_cpu': eachCpu('MSHV writes the SynIC registers of a CPU that comes', (kernel, vcpu, params) =>
     mshvInitCpu(kernel, vcpu, versionOf(kernel, params), failsAt(params)),
@@ -223,7 +229,7 @@ const KERNEL_PROCEDURES: Readonly<Record<string, Procedure>> = {
   ),
   'linux.interrupt': interrupts('A CPU takes an interrupt; whoever is installed handles it'),
   'linux.offline': eachCpu('A CPU is taken offline: MSHV leaves first', (kernel, vcpu, params) =>
-    linux.linuxOffline(kernel, vcpu, faultsOf(params)),
+    linux.linuxOffline(kernel, vcpu, skipOf(params)),
   ),
   'linux.online': eachCpu('A CPU comes back: VMBus starts first', linux.linuxOnline),
 }

@@ -75,6 +75,17 @@ describe('synicd scenario', () => {
     for (const { says } of procedureList()) expect(out).toContain(says)
   })
 
+  it.each([
+    ['linux.boot', /\n {2}host +true, false +VMBus contacts its host/],
+    ['linux.boot', /\n {2}vcpus +a list .* +those that its kernel has/],
+    ['linux.crash', /\n {2}vcpus +a list .* +acts on one of them/],
+    ['vmbus.resume', /^vmbus.resume: The machine wakes up\n$/],
+  ])('says what %s takes: %s', async (name, text) => {
+    const { status, out } = await scenario('procedures', name)
+    expect(status).toBeUndefined()
+    expect(out).toMatch(text)
+  })
+
   it('shows a scenario, which is a file that can be run', async () => {
     const { out } = await scenario('show', 'kexec-l1vh')
     expect(out).toMatch(/^scenario: kexec-l1vh\n/)
@@ -179,6 +190,7 @@ describe('a mistake is told, with status 2:', () => {
     [['run', 'kexec-l1vh', '--trace', 'x'], 'synicd: --trace: choose one with --variant: '],
     [['run', own, '--trace', join(folder, 'no', 'x')], 'synicd: --trace: ENOENT'],
     [['run', 'all', '--with', 'a=1'], 'synicd: all takes no parameters'],
+    [['procedures', 'linux.bot'], 'there is no procedure linux.bot; did you mean "linux.boot"?\n'],
     [['run'], "synicd: missing required argument 'name'"],
     [['fly'], "synicd: unknown command 'fly'"],
   ])('%o', async (args, why) => {

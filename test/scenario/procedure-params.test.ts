@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ParamValues } from '../../src/api/scenario.js'
 import type { Kernel } from '../../src/drivers/kernel.js'
-import { paramProblem } from '../../src/scenario/procedure-params.js'
+import { paramProblem, paramText } from '../../src/scenario/procedure-params.js'
 import { procedureList, procedureOf } from '../../src/scenario/procedures.js'
 import { drive, pair } from '../support/drivers.js'
 
@@ -42,6 +42,12 @@ describe('a procedure', () => {
   })
 })
 
+it('every parameter that a procedure takes says what it is and what it does', () => {
+  const taken = new Set(list.flatMap(({ takes }) => takes))
+  const texts = [...taken].map((name) => [name, paramText(name)] as const)
+  expect(texts.filter(([, { is, means }]) => is.length < 4 || means.length < 15)).toEqual([])
+})
+
 describe('what is given', () => {
   it.each([
     ['mshv.up', { version: 'v4', fails_at: 2, vcpus: [0, 1] }, undefined],
@@ -62,7 +68,9 @@ describe('what is given', () => {
     ['vmbus.init_cpu', { polls: 3 }, 'polls', 'is no parameter of vmbus.init_cpu; it takes vcpus'],
     ['stimer.arm', { ticks: 'ten' }, 'ticks', '"ten" must be a number'],
     ['vmm.restore', { registers: 1 }, 'registers', '1 must be a text'],
-    ['qemu.reset', { order: 1 }, 'order', '1 must be a list of numbers'],
+    ['stimer.arm', { ticks: -1 }, 'ticks', '-1 must be a number: an integer from 0'],
+    ['qemu.reset', { order: 1 }, 'order', '1 must be a list of different numbers'],
+    ['mshv.down', { notifier: null }, 'notifier', 'is no parameter of mshv.down'],
   ] as const)('%s %j: %s', (name, given, field, message?: string) => {
     const procedure = procedureOf(name)
     if (procedure === undefined) throw new Error(name)

@@ -3,13 +3,15 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { parseDocument, stringify } from 'yaml'
 import { Param, type ParamValues, type ScenarioDocument } from '../../api/scenario.js'
+import { didYouMean } from '../../scenario/did-you-mean.js'
 import { parseScenario, withLines } from '../../scenario/document.js'
 import { scenarioLibrary, summaryOf } from '../../scenario/library.js'
 import { type PerturbOptions, perturb } from '../../scenario/perturb.js'
 import { perturbText } from '../../scenario/perturb-text.js'
 import { PERTURBATIONS, type Perturbation } from '../../scenario/perturbations.js'
 import { problemText, ScenarioError } from '../../scenario/problems.js'
-import { procedureList } from '../../scenario/procedures.js'
+import { paramText } from '../../scenario/procedure-params.js'
+import { type ProcedureView, procedureList } from '../../scenario/procedures.js'
 import { headText, isFine, lineText, reportText, tableText } from '../../scenario/report-text.js'
 import { choose, runChoice, type ScenarioRun } from '../../scenario/run.js'
 import { traceText } from '../../scenario/trace.js'
@@ -31,7 +33,8 @@ const PROCEDURES_EXAMPLES = `
 A step runs one of them: { run: mshv.up, with: { version: v4 } }
 
 Examples:
-  synicd scenario procedures`
+  synicd scenario procedures
+  synicd scenario procedures linux.boot`
 
 const SHOW_EXAMPLES = `
 What it prints is a scenario's file: a start for one of your own.
@@ -103,10 +106,20 @@ export function scenarioCommand(terminal: Terminal): Command {
     .addHelpText('after', LIST_EXAMPLES)
     .action((flags: { json?: boolean }) => print(terminal, flags.json, summaries(), listText))
   const procedures = new Command('procedures')
-    .description('what a step may run')
+    .description('what a step may run, and what that takes')
+    .argument('[name]', 'one of them, with its parameters')
     .option('--json', 'as JSON')
     .addHelpText('after', PROCEDURES_EXAMPLES)
-    .action((flags: { json?: boolean }) => print(terminal, flags.json, procedureList(), proceduresText))
+    .action((name: string | undefined, flags: { json?: boolean }) => {
+      const list = procedureList().filter((each) => name === undefined || each.name === name)
+      if (list.length === 0) {
+        const names = procedureList().map((each) => each.name)
+        procedures.error(`error: there is no procedure ${name}${didYouMean(`${name}`, names)}`, {
+          exitCode: STATUS_INPUT,
+        })
+      }
+      print(terminal, flags.json, list, name === undefined ? proceduresText : procedureText)
+    })
   const show = new Command('show')
     .description('one scenario, as a document')
     .argument('<name>', 'of the library, or a YAML file')
@@ -171,10 +184,24 @@ function listText(items: ReturnType<typeof summaries>): string {
   return tableText([['name', 'runs', 'title'], ...rows])
 }
 
-function proceduresText(items: ReturnType<typeof procedureList>): string {
+function proceduresText(items: readonly ProcedureView[]): string {
   const rows = items.map(({ name, takes, says }) => [name, takes.join(', '), says])
   return tableText([['procedure', 'with', ''], ...rows])
 }
+
+function procedureText([{ name, says, takes, chooses }]: readonly ProcedureView[]): string {
+  const rows = takes.map((each) => {
+    const { is, means } = paramText(each)
+    return [each, is, each === 'vcpus' && chooses !== 'none' ? VCPUS_MEAN[chooses] : means]
+  })
+  return `${name}: ${says}\n${rows.length === 0 ? '' : `\n${tableText([['with', 'is', ''], ...rows], '  ')}`}`
+}
+
+const VCPUS_MEAN = {
+  each: 'acts on each of them; on all that its kernel has unless given',
+  one: "acts on one of them: the kernel's first unless given",
+  boot: 'those that its kernel has, where the kernel begins with it',
+} as const
 
 /** Runs an action; what is wrong with a scenario is told with its lines. */
 function told(terminal: Terminal, name: string, action: () => void): void {

@@ -7,7 +7,8 @@ const LOST_EDGE = 'I11: an edge came while it was closed, and the audit notes th
 
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`
 
-export function perturbText(report: PerturbReport): string {
+/** @param name what the command was given: the scenario again unless it is a file's */
+export function perturbText(report: PerturbReport, name = report.scenario): string {
   const { scenario, variants, skipped, runs, left_out: leftOut, tallies, findings } = report
   const head = ['perturbation', 'runs', 'clean', 'allowed', 'findings']
   const rows = tallies.map((each) => [each.perturbation, each.runs, each.clean, each.allowed, each.findings])
@@ -21,7 +22,7 @@ export function perturbText(report: PerturbReport): string {
       : '',
     `\n${tableText([head, ...rows.map((row) => row.map(String))], '  ')}`,
     allowedText(tallies),
-    ...alike(findings).map((group) => findingText(scenario, group)),
+    ...alike(findings).map((group) => findingText(name, group)),
     unlisted > 0 ? `\nand ${unlisted} more\n` : '',
     `\n${sumText(runs, found)}\n`,
   ].join('')
@@ -80,7 +81,7 @@ function alike(findings: readonly PerturbFinding[]): PerturbFinding[][] {
   return [...groups.values()]
 }
 
-function findingText(scenario: string, [finding, ...more]: readonly PerturbFinding[]): string {
+function findingText(name: string, [finding, ...more]: readonly PerturbFinding[]): string {
   const { variant, step, op, perturbation, lines, verdict, facts } = finding
   const where = [variant, `step ${step}${op === '' ? '' : ` (${op})`}`]
     .filter((part) => part !== '')
@@ -90,7 +91,7 @@ function findingText(scenario: string, [finding, ...more]: readonly PerturbFindi
     ['here', lines.length === 0 ? 'the step is refused' : lines.join('; ')],
     ...facts.map((fact) => [verdict, fact]),
     ...(more.length === 0 ? [] : [['also at', `steps ${more.map((each) => each.step).join(', ')}`]]),
-    ['again', `synicd scenario perturb ${scenario}${chosen} --only ${perturbation} --at ${step}`],
+    ['again', `synicd scenario perturb ${name}${chosen} --only ${perturbation} --at ${step}`],
   ]
   return `\n${where}: ${perturbation}\n${tableText(rows, '  ')}`
 }

@@ -30,13 +30,15 @@ function sink() {
   return { stream, text: () => text }
 }
 
-/** Runs the command in this process. */
-async function synicd(...args: string[]) {
+const synicd = (...args: string[]) => synicdWith('', ...args)
+
+/** Runs the command in this process, with this on standard input. */
+async function synicdWith(input: string, ...args: string[]) {
   const out = sink()
   const err = sink()
   let status: number | undefined
   await runProgram([scenarioCommand, replayCommand], args, {
-    stdin: Readable.from([]),
+    stdin: Readable.from([input]),
     stdout: out.stream,
     stderr: err.stream,
     exit: (given) => {
@@ -131,6 +133,18 @@ describe('synicd scenario', () => {
     expect(reply.out).toMatch(new RegExp(`\\n {2}${word}[^\\n]*\\n$`))
   })
 
+  it('reads standard input', async () => {
+    const piped = (...args: string[]) => synicdWith(`${OWN}expect: clean\n`, 'scenario', ...args)
+    expect(await piped('run', '-')).toEqual(await scenario('run', clean))
+    expect(await piped('show', '-')).toEqual(await scenario('show', clean))
+    expect((await piped('perturb', '-', '--only', 'pause-resume', '--at', '2')).status).toBe(0)
+    const { status, err } = await synicdWith(`${OWN}  - pots v0\n`, 'scenario', 'run', '-')
+    expect({ status, err }).toEqual({
+      status: 2,
+      err: expect.stringMatching(/^synicd: stdin:9: steps\/2: "pots"/),
+    })
+  })
+
   it('takes a value to its last digit', async () => {
     const { out } = await scenario('run', own, '--with', 'page=0x8000000000000001', '--json')
     expect(JSON.parse(out)).toMatchObject([{ params: { page: '0x8000000000000001' } }])
@@ -164,6 +178,8 @@ describe('a mistake is told, with status 2:', () => {
   const bad = file('bad.yaml', `${OWN}  - post v0 x2 t=1\n  - v0 SIIMP=1\n`)
   it.each([
     [['run', 'nothing'], 'synicd: there is no scenario "nothing"; synicd scenario list lists them\n'],
+    [['run', 'kexec-l1hv'], 'synicd: there is no scenario "kexec-l1hv"; did you mean "kexec-l1vh"?\n'],
+    [['run', '-'], 'synicd: stdin:1: is empty: a scenario has '],
     [['run', join(folder, 'none.yaml')], 'synicd: cannot read '],
     [['run', bad], `synicd: ${bad}:9: steps/2: "x2" is not understood: post vVCPU sSINT t=TYPE [#TAG]\n`],
     [['run', bad], `synicd: ${bad}:10: steps/3: "SIIMP" must be an MSR`],

@@ -1,15 +1,13 @@
 // `synicd scenario`: known bugs and their fixes, step by step; lists them, shows them, runs them.
-import { readFileSync, writeFileSync } from 'node:fs'
-import { Command, CommanderError } from 'commander'
+import { writeFileSync } from 'node:fs'
+import { Command } from 'commander'
 import { parseDocument, stringify } from 'yaml'
-import { Param, type ParamValues, type ScenarioDocument } from '../../api/scenario.js'
+import { Param, type ParamValues } from '../../api/scenario.js'
 import { didYouMean } from '../../scenario/did-you-mean.js'
-import { parseScenario, withLines } from '../../scenario/document.js'
 import { scenarioLibrary, summaryOf } from '../../scenario/library.js'
 import { type PerturbOptions, perturb } from '../../scenario/perturb.js'
 import { perturbText } from '../../scenario/perturb-text.js'
 import { PERTURBATIONS, type Perturbation } from '../../scenario/perturbations.js'
-import { problemText, ScenarioError } from '../../scenario/problems.js'
 import { paramText } from '../../scenario/procedure-params.js'
 import { type ProcedureView, procedureList } from '../../scenario/procedures.js'
 import { headText, isFine, lineText, reportText, tableText } from '../../scenario/report-text.js'
@@ -17,6 +15,7 @@ import { choose, runChoice, type ScenarioRun } from '../../scenario/run.js'
 import { traceText } from '../../scenario/trace.js'
 import { columnsOf, fitText } from '../fit.js'
 import type { Terminal } from '../program.js'
+import { inSource, type Source, STATUS_INPUT, sourceOf, told } from '../scenario-source.js'
 
 const EXAMPLES = `
 Examples:
@@ -52,7 +51,8 @@ Examples:
   synicd scenario run kexec-l1vh
   synicd scenario run kexec-l1vh --driver mshv=pre-series --trace kexec.jsonl
   synicd scenario run all
-  synicd scenario run mine.yaml --json`
+  synicd scenario run mine.yaml --json
+  sed s/v1/v4/ mine.yaml | synicd scenario run -`
 
 const PERTURB_EXAMPLES = `
 Perturbations:
@@ -69,23 +69,14 @@ Examples:
   synicd scenario perturb silent-vmbus-up
   synicd scenario perturb silent-vmbus-up --variant tlfs --only snapshot-restore,pause-resume --at 12`
 
-/** A name is one of the library; what looks like a file is one. */
-const FILE = /[/\\]|\.(?:ya?ml|json)$/
 /** Shorter work ends before anyone wonders. */
 const PATIENCE_MS = 1000
-const STATUS_INPUT = 2
 
 interface PerturbFlags {
   readonly variant?: string
   readonly only?: string
   readonly at?: string
   readonly json?: boolean
-}
-
-interface Source {
-  readonly document: ScenarioDocument
-  /** Of a file: its name and text. */
-  readonly file?: { readonly name: string; readonly text: string }
 }
 
 interface Flags {
@@ -122,19 +113,19 @@ export function scenarioCommand(terminal: Terminal): Command {
     })
   const show = new Command('show')
     .description('one scenario, as a document')
-    .argument('<name>', 'of the library, or a YAML file')
+    .argument('<name>', 'of the library, a YAML file, or - for standard input')
     .option('--json', 'as JSON')
     .addHelpText('after', SHOW_EXAMPLES)
     .action((name: string, flags: { json?: boolean }) =>
-      told(terminal, name, () => {
-        const { document } = sourceOf(show, name)
+      told(terminal, name, async () => {
+        const { document } = await sourceOf(show, terminal.stdin, name)
         const yaml = () => stringify(document, { lineWidth: 100 })
         terminal.stdout.write(flags.json === true ? jsonText(document) : yaml())
       }),
     )
   const run = new Command('run')
     .description('run a scenario, and compare what comes of it with what it says')
-    .argument('<name>', 'of the library, or a YAML file, or all')
+    .argument('<name>', 'of the library, a YAML file, - for standard input, or all')
     .option('--with <name=value>', 'give a parameter this value; may be given again', collect)
     .option('--driver <name=version>', 'the same, for the version of a driver', collect)
     .option('--variant <name>', 'run this variant only')
@@ -142,9 +133,9 @@ export function scenarioCommand(terminal: Terminal): Command {
     .option('--json', 'report as JSON')
     .addHelpText('after', RUN_EXAMPLES)
     .action((name: string, flags: Flags) =>
-      told(terminal, name, () => {
+      told(terminal, name, async () => {
         if (name === 'all') runAll(terminal, run, flags)
-        else runOne(terminal, run, name, flags)
+        else runOne(terminal, run, await sourceOf(run, terminal.stdin, name), flags)
       }),
     )
   for (const each of [list, show, procedures, run, perturbCommand(terminal)]) command.addCommand(each)
@@ -159,14 +150,17 @@ function perturbCommand(terminal: Terminal): Command {
     .description(
       'put a snapshot, a pause, a reset, ... before every step of what is right, and see what breaks',
     )
-    .argument('<name>', 'of the library, or a YAML file')
+    .argument('<name>', 'of the library, a YAML file, or - for standard input')
     .option('--variant <name>', 'perturb this variant only')
     .option('--only <names>', 'these perturbations only, separated by commas')
     .option('--at <step>', 'before this step only')
     .option('--json', 'report as JSON')
     .addHelpText('after', PERTURB_EXAMPLES)
   return command.action((name: string, flags: PerturbFlags) =>
-    told(terminal, name, () => runPerturbed(terminal, command, name, flags)),
+    told(terminal, name, async () => {
+      const source = await sourceOf(command, terminal.stdin, name)
+      runPerturbed(terminal, command, name, source, flags)
+    }),
   )
 }
 
@@ -203,46 +197,6 @@ const VCPUS_MEAN = {
   boot: 'those that its kernel has, where the kernel begins with it',
 } as const
 
-/** Runs an action; what is wrong with a scenario is told with its lines. */
-function told(terminal: Terminal, name: string, action: () => void): void {
-  try {
-    action()
-  } catch (error) {
-    if (!(error instanceof ScenarioError)) throw error
-    const lines = error.problems.map((each) => {
-      const place = each.line === 0 ? name : `${name}:${each.line}`
-      return `synicd: ${place}: ${problemText({ ...each, line: 0 })}\n`
-    })
-    terminal.stderr.write(lines.join(''))
-    throw new CommanderError(STATUS_INPUT, 'scenario', error.message)
-  }
-}
-
-function sourceOf(command: Command, name: string): Source {
-  if (FILE.test(name)) {
-    const text = readText(command, name)
-    return { document: parseScenario(text), file: { name, text } }
-  }
-  const document = scenarioLibrary().get(name)
-  if (document !== undefined) return { document }
-  return command.error(`error: there is no scenario "${name}"; synicd scenario list lists them`, {
-    exitCode: STATUS_INPUT,
-  })
-}
-
-/** `ENOENT: no such file or directory`: the file has been named. */
-const shortReason = (error: unknown) => (error as Error).message.replace(/, \w+ '.*$/, '')
-
-function readText(command: Command, name: string): string {
-  try {
-    return readFileSync(name, 'utf8')
-  } catch (error) {
-    return command.error(`error: cannot read ${name}: ${shortReason(error)}`, {
-      exitCode: STATUS_INPUT,
-    })
-  }
-}
-
 const pairsOf = ({ with: params = [], driver = [] }: Flags) => [...params, ...driver]
 
 /** `mshv=v4`: values are read as a scenario's are. */
@@ -269,18 +223,15 @@ function scalarOf(text: string): unknown {
 }
 
 /** The runs that are asked for. */
-function runsOf(command: Command, { document, file }: Source, flags: Flags): ScenarioRun[] {
-  const { variant } = flags
-  try {
-    const choices = choose(document, { variant, params: paramsOf(command, flags) })
-    return choices.map((choice) => runChoice(document, choice))
-  } catch (error) {
-    throw error instanceof ScenarioError && file !== undefined ? withLines(file.text, error) : error
-  }
+function runsOf(command: Command, source: Source, flags: Flags): ScenarioRun[] {
+  const { document } = source
+  const params = paramsOf(command, flags)
+  return inSource(source, () =>
+    choose(document, { variant: flags.variant, params }).map((choice) => runChoice(document, choice)),
+  )
 }
 
-function runOne(terminal: Terminal, command: Command, name: string, flags: Flags): void {
-  const source = sourceOf(command, name)
+function runOne(terminal: Terminal, command: Command, source: Source, flags: Flags): void {
   const runs = runsOf(command, source, flags)
   if (flags.trace !== undefined) {
     const names = runs.map(({ report }) => report.variant).join(', ')
@@ -347,8 +298,13 @@ function runAll(terminal: Terminal, command: Command, flags: Flags): void {
   terminal.exit(odd.length === 0 ? 0 : 1)
 }
 
-function runPerturbed(terminal: Terminal, command: Command, name: string, flags: PerturbFlags): void {
-  const { document } = sourceOf(command, name)
+function runPerturbed(
+  terminal: Terminal,
+  command: Command,
+  name: string,
+  { document }: Source,
+  flags: PerturbFlags,
+): void {
   const refuse = (message: string) => command.error(`error: ${message}`, { exitCode: STATUS_INPUT })
   const { variant, at, only } = flags
   if (at !== undefined && !/^[1-9]\d*$/.test(at)) refuse(`--at ${at}: must be a step, from 1`)
@@ -364,7 +320,7 @@ function runPerturbed(terminal: Terminal, command: Command, name: string, flags:
   watch.end()
   const report = next.value
   if (report.variants.length === 0) refuse(`${name} is not clean by itself; run it to see what it reports`)
-  print(terminal, flags.json, report, perturbText)
+  print(terminal, flags.json, report, (each) => perturbText(each, name))
   terminal.exit(report.tallies.some(({ findings }) => findings > 0) ? 1 : 0)
 }
 

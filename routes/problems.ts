@@ -5,6 +5,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_TYPE } from '../src/api/openapi.js'
+import { bodyTypesOf, type Operation } from '../src/api/operation.js'
 import { OPERATIONS } from '../src/api/operations/all.js'
 import {
   type FieldProblem,
@@ -75,12 +76,20 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, troubl
   reply.send(JSON.stringify(problem))
 }
 
+/** A body of a type that is not taken: which are? */
+function withBodyTypes(trouble: Trouble, operation: Operation | undefined): Trouble {
+  const { code, detail, errors = [] } = trouble
+  if (code !== 'unsupported-media-type' || operation === undefined || errors.length > 0) return trouble
+  const types = bodyTypesOf(operation)
+  return types.length === 0 ? trouble : { code, detail: `${detail}; it must be ${types.join(' or ')}` }
+}
+
 /** What a handler threw, or Fastify refused before there was a handler. */
 function handleError(meter: HttpMeter, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const trouble = troubleOf(error)
+  const { operation } = request.routeOptions.config
+  const trouble = withBodyTypes(troubleOf(error), operation)
   if (trouble.code === 'internal-error') request.log.error({ err: error }, 'request failed')
   sendProblem(request, reply, trouble)
-  const { operation } = request.routeOptions.config
   // Control-plane routes have a hook of their own.
   if (operation?.plane === 'data') observe(meter, request, reply, operation.path)
 }

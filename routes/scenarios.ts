@@ -2,15 +2,17 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { NDJSON_TYPE } from '../src/api/operations/partitions.js'
 import * as operations from '../src/api/operations/scenarios.js'
-import { fieldProblems, InputError } from '../src/api/problem.js'
+import { YAML_TYPE } from '../src/api/operations/service.js'
+import { fieldProblems, InputError, type ProblemCode } from '../src/api/problem.js'
 import {
   type OwnRunRequest,
   type ParamValues,
   RunRequest,
   type ScenarioDocument,
 } from '../src/api/scenario.js'
-import { checkScenario } from '../src/scenario/document.js'
+import { checkScenario, parseScenario } from '../src/scenario/document.js'
 import { scenarioLibrary, summaryOf } from '../src/scenario/library.js'
+import { TEXT_BYTES_MAX } from '../src/scenario/limits.js'
 import { ScenarioError } from '../src/scenario/problems.js'
 import { Runs } from '../src/scenario/runs.js'
 import type { RouteParts } from './parts.js'
@@ -23,27 +25,44 @@ function documentOf(name: string): ScenarioDocument {
 }
 
 /** What is wrong with a document stands below `document` in the body, what with parameters, beside it. */
-function asInput<T>(make: () => T, below: string): T {
+function asInput<T>(make: () => T, below: string, code: ProblemCode): T {
   try {
     return make()
   } catch (error) {
     if (!(error instanceof ScenarioError)) throw error
-    const errors = error.problems.map(({ path, message }) => ({
+    const errors = error.problems.map(({ path, message, line }) => ({
       path: [below, path].filter((part) => part !== '').join('/'),
       message,
+      ...(line === 0 ? {} : { line }),
     }))
-    throw new InputError(errors, below === '' ? 'invalid-request' : 'invalid-scenario')
+    throw new InputError(errors, code)
   }
 }
 
+/** A document as text, by itself. */
+class YamlBody {
+  constructor(readonly text: string) {}
+}
+
+interface OwnRun {
+  readonly document: ScenarioDocument
+  readonly params?: ParamValues | undefined
+  readonly text?: string
+}
+
 /** `document` is looked at on its own: its mistakes are problems of their own. */
-function ownRequest(body: unknown): { document: ScenarioDocument; params: ParamValues | undefined } {
+function ownRequest(body: unknown): OwnRun {
+  if (body instanceof YamlBody) {
+    const { text } = body
+    return { document: asInput(() => parseScenario(text), '', 'invalid-scenario'), text }
+  }
   const { document, ...rest } = (
     typeof body === 'object' && body !== null ? body : {}
   ) as Partial<OwnRunRequest>
   const { data, error } = RunRequest.safeParse(Array.isArray(body) ? undefined : rest)
   if (error !== undefined) throw new InputError(fieldProblems(error.issues))
-  return { document: asInput(() => checkScenario(document), 'document'), params: data.with }
+  const checked = asInput(() => checkScenario(document), 'document', 'invalid-scenario')
+  return { document: checked, params: data.with }
 }
 
 export default async function scenarioRoutes(app: FastifyInstance, parts: RouteParts) {
@@ -54,9 +73,9 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
     done()
   })
 
-  const start = (document: ScenarioDocument, params: ParamValues | undefined, reply: FastifyReply): void => {
+  const start = ({ document, params, text }: OwnRun, reply: FastifyReply): void => {
     if (runs.isFull) throw new InputError([], 'limit-runs', 'As many runs wait as may; try again later.')
-    const run = asInput(() => runs.start(document, params), '')
+    const run = asInput(() => runs.start(document, params, text), '', 'invalid-request')
     reply.code(202)
     reply.header('location', `/v1/runs/${run.id}`)
     sendJson(reply, run)
@@ -70,12 +89,19 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
   router.on(operations.listScenarios, () => ({ items: [...scenarioLibrary().values()].map(summaryOf) }))
   router.on(operations.getScenario, ({ params }) => documentOf(params.name))
   router.on(operations.startRun, ({ params, body }, _request, reply) => {
-    start(documentOf(params.name), body.with, reply)
+    start({ document: documentOf(params.name), params: body.with }, reply)
     return reply
   })
-  router.raw(operations.startOwnRun, (request, reply) => {
-    const { document, params } = ownRequest(request.body)
-    start(document, params, reply)
+  // A scope of its own: nothing else takes YAML.
+  await app.register(async (scope) => {
+    const types = [YAML_TYPE, operations.TEXT_YAML_TYPE]
+    const bounded = { parseAs: 'string', bodyLimit: TEXT_BYTES_MAX } as const
+    scope.addContentTypeParser<string>(types, bounded, (_request, body, done) =>
+      done(null, new YamlBody(body)),
+    )
+    new Router(scope, parts.meter).raw(operations.startOwnRun, (request, reply) =>
+      start(ownRequest(request.body), reply),
+    )
   })
   router.on(operations.getRun, ({ params }) => runOf(params.rid))
   router.on(operations.getRunTrace, ({ params, query }, _request, reply) => {

@@ -3,7 +3,7 @@
  */
 import type { z } from 'zod'
 import { Components, type Json } from './components.js'
-import { JSON_TYPE, type Operation, problemsOf, type Reply, TAGS } from './operation.js'
+import { bodyTypesOf, JSON_TYPE, type Operation, problemsOf, type Reply, TAGS } from './operation.js'
 import { OPERATIONS } from './operations/all.js'
 import { PROBLEMS, Problem, type ProblemCode, problemType } from './problem.js'
 
@@ -102,7 +102,10 @@ function operationOf(components: Components, operation: Operation): Json {
       : {
           requestBody: {
             required: body.required,
-            content: contentOf(components, body.schema, body.type ?? JSON_TYPE, 'input'),
+            content: Object.assign(
+              {},
+              ...bodyTypesOf(operation).map((type) => contentOf(components, body.schema, type, 'input')),
+            ),
           },
         }),
     responses: repliesOf(components, operation),

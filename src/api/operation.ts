@@ -50,12 +50,23 @@ export interface Operation {
   readonly query?: z.ZodObject
   /** Headers it looks at, by lower-case name. */
   readonly headers?: z.ZodObject
-  readonly body?: { readonly schema: z.ZodType; readonly type?: string; readonly required: boolean }
+  readonly body?: {
+    readonly schema: z.ZodType
+    readonly type?: string
+    /** Other types that it may have: texts, which the route reads by itself. */
+    readonly texts?: readonly string[]
+    readonly required: boolean
+  }
   readonly replies: Readonly<Record<number, Reply>>
   /** Problems besides those that every operation can have. */
   readonly problems: readonly ProblemCode[]
   /** Data-plane operations are what guests and VMMs do all the time: no log line each. */
   readonly plane: 'data' | 'control'
+}
+
+/** Types that a body may have. */
+export function bodyTypesOf({ body }: Operation): string[] {
+  return body === undefined ? [] : [body.type ?? JSON_TYPE, ...(body.texts ?? [])]
 }
 
 /** Problems that every operation of a kind can have. */

@@ -55,6 +55,7 @@ export const FieldProblem = z
   .object({
     path: z.string().meta({ description: 'Where, as in `ops/3/vcpu`; empty for the body itself.' }),
     message: z.string().meta({ description: 'The rule it breaks.' }),
+    line: z.int().min(1).optional().meta({ description: 'Of a text, from 1.' }),
   })
   .meta({ id: 'FieldProblem' })
 export type FieldProblem = z.infer<typeof FieldProblem>

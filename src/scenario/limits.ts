@@ -2,6 +2,8 @@
 
 /** Steps of a document; what variants share counts once for each. */
 export const STEPS_MAX = 10_000
+/** Bytes of a document's text in a request: to read a million of YAML takes a second, and others wait. */
+export const TEXT_BYTES_MAX = 512 * 1024
 /** Collections of YAML within each other, and the entries that are being read. */
 export const NESTING_MAX = 64
 /** Problems of a document that are told. */

@@ -4,6 +4,7 @@
  */
 import type { ParamValues, Run, ScenarioDocument } from '../api/scenario.js'
 import type { RunChoice } from './choices.js'
+import { withLines } from './document.js'
 import { OPS_PER_TURN, RUN_BYTES_MAX, RUNS_BYTES_MAX, RUNS_KEPT_MAX, RUNS_OPEN_MAX } from './limits.js'
 import { ScenarioError } from './problems.js'
 import { choose, ScenarioRunner } from './run.js'
@@ -21,6 +22,8 @@ interface KeptRun {
 
 interface Job {
   readonly kept: KeptRun
+  /** Of the document, where it came as one. */
+  readonly text: string | undefined
   /** Yields between ops. */
   readonly work: Generator<void>
 }
@@ -65,7 +68,7 @@ export class Runs {
    * Begins a run; it goes on by itself.
    * @throws ScenarioError where the parameters do not fit
    */
-  start(scenario: ScenarioDocument, params: ParamValues | undefined): Run {
+  start(scenario: ScenarioDocument, params?: ParamValues, text?: string): Run {
     const choices = choose(scenario, { params })
     const run: OpenRun = {
       id: `r${this.#next++}`,
@@ -77,7 +80,7 @@ export class Runs {
     const kept = { run, traces: new Map<string, string>(), bytes: 0 }
     this.#kept.set(run.id, kept)
     this.#forget(kept)
-    this.#jobs.push({ kept, work: this.#work(kept, scenario, choices) })
+    this.#jobs.push({ kept, text, work: this.#work(kept, scenario, choices) })
     if (this.#jobs.length === 1) setImmediate(() => this.#turn())
     return run
   }
@@ -136,9 +139,14 @@ export class Runs {
       for (let op = 0; op < OPS_PER_TURN && job.kept.run.state === 'running'; op++) job.work.next()
     } catch (error) {
       job.kept.run.state = 'failed'
-      job.kept.run.error = error instanceof Error ? error.message : String(error)
+      job.kept.run.error = messageOf(error, job.text)
     }
     if (job.kept.run.state !== 'running') this.#jobs.shift()
     setImmediate(() => this.#turn())
   }
+}
+
+function messageOf(error: unknown, text: string | undefined): string {
+  if (error instanceof ScenarioError && text !== undefined) return withLines(text, error).message
+  return error instanceof Error ? error.message : String(error)
 }

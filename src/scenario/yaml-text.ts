@@ -47,7 +47,7 @@ export function readYaml(text: string): YamlText {
     return 0
   }
   const misread = misreadNodes(yaml, text, lineAt)
-  if (misread.length > 0) throw new ScenarioError(misread.slice(0, PROBLEMS_MAX))
+  if (misread.length > 0) throw new ScenarioError(misread)
   return { value: plainOf(yaml), lineOf }
 }
 
@@ -111,15 +111,18 @@ function misreadNodes(
 ): ScenarioProblem[] {
   const problems: ScenarioProblem[] = []
   const note = (node: Node, ancestors: readonly unknown[], message: string | undefined) => {
-    if (message === undefined) return
+    if (message === undefined || problems.length >= PROBLEMS_MAX) return
     problems.push({ path: pathOf(node, ancestors), line: lineAt(node) ?? 0, message })
   }
+  const anchors = new Set<string | undefined>()
   visit(yaml, {
+    Collection: (_key, { anchor }) => void anchors.add(anchor),
     Scalar: (key, scalar, ancestors) => {
+      anchors.add(scalar.anchor)
       if (key !== 'key') note(scalar, ancestors, misreadMessage(scalar, text))
     },
     Alias: (_key, alias, ancestors) => {
-      const isKnown = alias.resolve(yaml) !== undefined
+      const isKnown = anchors.has(alias.source)
       note(
         alias,
         ancestors,

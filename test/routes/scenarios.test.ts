@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Run } from '../../src/api/scenario.js'
 import { isClean, replayFile } from '../../src/replay/replay.js'
+import { TEXT_BYTES_MAX } from '../../src/scenario/limits.js'
 import { type TestApp, testApp } from '../support/app.js'
 
 const STEPS = ['v0 vmbus SIMP=0x10001 SINT2=0xf3 SCONTROL=1', 'post v0 s2 t=1 #A -> delivered']
@@ -122,6 +123,69 @@ describe("a client's own scenario", () => {
       error: expect.stringMatching(/^steps\/0: more than 100000 ops$/),
     })
   })
+})
+
+describe('a scenario as YAML', () => {
+  const TEXT = `scenario: own\ntitle: t\nsource: s\nsteps:\n  - 'post v0 s2 t=1 #A'\nexpect: clean\n`
+  const send = (text: string, type = 'application/yaml') =>
+    test.post('/v1/runs', text, { 'content-type': type })
+
+  it.each(['application/yaml', 'text/yaml', 'application/yaml; charset=utf-8'])(
+    'is run as %s',
+    async (type) => {
+      const { reports, state } = await finished(await send(TEXT.replace(' #A', ' #A -> dropped'), type))
+      expect(state).toBe('done')
+      expect(reports).toMatchObject([{ scenario: 'own', ops: 2 }])
+    },
+  )
+
+  it('that is wrong is told as the command tells it: with line and field', async () => {
+    const { status, body } = await send(`${TEXT}stpes: []\npartition: { vcpu: 2 }\n`)
+    expect({ status, type: body.type }).toEqual({ status: 400, type: '/problems/invalid-scenario' })
+    expect(body.errors).toEqual([
+      { path: 'partition/vcpu', line: 8, message: expect.stringMatching(/did you mean "vcpus"\?$/) },
+      { path: 'stpes', line: 7, message: expect.stringMatching(/did you mean "steps"\?$/) },
+    ])
+    expect((await send('steps: [')).body.errors).toMatchObject([{ path: '', line: 1 }])
+    expect((await send('{}')).body.errors).toContainEqual({
+      path: 'title',
+      line: 1,
+      message: 'is missing: must be a text',
+    })
+  })
+
+  it('that cannot go on fails with the line', async () => {
+    const run = await finished(await send(`${TEXT.replace("'post v0 s2 t=1 #A'", 'restore x')}`))
+    expect(run).toMatchObject({ state: 'failed', error: 'line 5: steps/0: there is no snapshot x' })
+  })
+
+  it.each([
+    ['text/plain', 'application/json or application/yaml or text/yaml'],
+    ['application/octet-stream', 'application/json or application/yaml or text/yaml'],
+  ])('is not taken as %s, and told as what', async (type, types) => {
+    const { statusCode, body } = await inject('/v1/runs', type, TEXT)
+    expect([statusCode, JSON.parse(body).detail]).toEqual([
+      415,
+      expect.stringContaining(`; it must be ${types}`),
+    ])
+  })
+
+  it('is taken nowhere else', async () => {
+    const { statusCode, body } = await inject('/v1/scenarios/kexec-l1vh/runs', 'application/yaml', 'with: {}')
+    expect([statusCode, JSON.parse(body).detail]).toEqual([
+      415,
+      expect.stringMatching(/must be application\/json$/),
+    ])
+  })
+
+  it('is refused where it is too long to be read in between', async () => {
+    const { statusCode } = await inject('/v1/runs', 'text/yaml', `${TEXT}#${'x'.repeat(TEXT_BYTES_MAX)}`)
+    expect(statusCode).toBe(413)
+  })
+
+  // What openapi.yaml does not have.
+  const inject = (url: string, type: string, payload: string) =>
+    test.app.inject({ method: 'POST', url, headers: { 'content-type': type }, payload })
 })
 
 describe('a trace', () => {

@@ -1,7 +1,7 @@
 /** Mistakes that people make in a scenario's text: each is told with its line, its field and the remedy. */
 import { describe, expect, it } from 'vitest'
 import { checkScenario, parseScenario } from '../../src/scenario/document.js'
-import { NESTING_MAX } from '../../src/scenario/limits.js'
+import { NESTING_MAX, PROBLEMS_MAX } from '../../src/scenario/limits.js'
 import { ScenarioError } from '../../src/scenario/problems.js'
 import { runScenario } from '../../src/scenario/run.js'
 
@@ -78,6 +78,17 @@ describe('YAML that is not as it looks:', () => {
   ])('%s without end', (_what, text) => {
     const [told] = toldOf(() => parseScenario(`${HEAD}steps: ${text}`))
     expect(told).toMatch(new RegExp(`^\\d+: : is nested deeper than ${NESTING_MAX} levels`))
+  })
+})
+
+describe('YAML in great number:', () => {
+  it.each([
+    ['aliases', `&a 1, ${'*a, '.repeat(50_000)}`, /Excessive alias count/],
+    ['numbers that may be octal', '010, '.repeat(100_000), /010 may be octal/],
+  ])('%s are looked at once each', (_what, items, told) => {
+    const all = toldOf(() => parseScenario(`${HEAD}steps: [${items}]`))
+    expect(all[0]).toMatch(told)
+    expect(all.length).toBeLessThanOrEqual(PROBLEMS_MAX)
   })
 })
 

@@ -2,6 +2,10 @@
 import type { Operation, Reply } from '../operation.js'
 import * as s from '../scenario.js'
 import { NDJSON_TYPE } from './partitions.js'
+import { YAML_TYPE } from './service.js'
+
+/** What it was called before it had a registered name. */
+export const TEXT_YAML_TYPE = 'text/yaml'
 
 const accepted = {
   description: 'The run has begun.',
@@ -52,8 +56,10 @@ export const startOwnRun = {
   path: '/v1/runs',
   tag: 'scenarios',
   summary: "Run a scenario of one's own",
-  description: 'The document is that of `docs/scenarios.md`, as JSON. The server does not keep it.',
-  body: { schema: s.OwnRunRequest, required: true },
+  description:
+    'The document is that of `docs/scenarios.md`: as JSON beside its parameters, or as the YAML text that ' +
+    '`synicd scenario run` takes, by itself. Problems of a text have lines. The server does not keep it.',
+  body: { schema: s.OwnRunRequest, texts: [YAML_TYPE, TEXT_YAML_TYPE], required: true },
   replies: { 202: accepted },
   problems: ['invalid-scenario', 'limit-runs'],
   plane: 'control',

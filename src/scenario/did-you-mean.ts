@@ -2,13 +2,16 @@
 import { closest, distance } from 'fastest-levenshtein'
 import { MSR_BY_NAME } from '../hv/msrs.js'
 
-/** `; did you mean "steps"?`, or nothing: a third of a word may be mistaken, two letters of a short one. */
+/** Letters that may be mistaken: a third of a word, two of a short one, one of a very short one. */
+const farthest = ({ length }: string) => (length < 4 ? 1 : Math.max(2, length / 3))
+
+/** `; did you mean "steps"?`, or nothing. */
 export function didYouMean(written: string, known: readonly string[]): string {
   if (known.length === 0 || written === '') return ''
   const lower = known.map((each) => each.toLowerCase())
   const near = closest(written.toLowerCase(), lower)
   const best = known[lower.indexOf(near)]
-  const isFar = distance(written.toLowerCase(), near) > Math.max(2, written.length / 3)
+  const isFar = distance(written.toLowerCase(), near) > farthest(written)
   return isFar || written === best ? '' : `; did you mean "${best}"?`
 }
 

@@ -14,12 +14,15 @@ interface Kind {
   /** What is told of a value that is not. */
   readonly says: string
   readonly fits: (value: unknown) => boolean
+  /** The words that it may be, where those are few. */
+  readonly words?: readonly string[]
 }
 
 const oneOf = (...choices: readonly unknown[]): Kind => ({
   is: choices.map(String).join(', '),
   says: `is none of ${choices.map(String).join(', ')}`,
   fits: (value) => choices.includes(value),
+  words: choices.map(String),
 })
 const kind = (is: string, fits: (value: unknown) => boolean): Kind => ({ is, says: `must be ${is}`, fits })
 const isListOf = (fits: (value: unknown) => boolean) => (value: unknown) =>
@@ -171,8 +174,9 @@ export function paramProblem(
   const known = paramsTaken(name, procedure)
   for (const [field, value] of Object.entries(given)) {
     if (!known.includes(field)) return { field, message: unknownParam(name, field, known) }
-    const { says, fits } = PARAMS[field].kind
-    if (!fits(value)) return { field, message: `${JSON.stringify(value)} ${says}` }
+    const { says, fits, words = [] } = PARAMS[field].kind
+    if (fits(value)) continue
+    return { field, message: `${JSON.stringify(value)} ${says}${didYouMean(String(value), words)}` }
   }
   return undefined
 }

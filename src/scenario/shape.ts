@@ -52,6 +52,9 @@ function problemsOf(issue: Issue, value: unknown): PlacedProblem[] {
   if (path.endsWith('/op'))
     return [{ path, message: `must be the name of an op${didYouMean(word, OP_NAMES)}` }]
   if (path.endsWith('/msr')) return [{ path, message: `${rule}${registerHint(word)}` }]
+  if (issue.code === 'invalid_value') {
+    return [{ path, message: `${rule}${didYouMean(word, issue.values.map(String))}` }]
+  }
   return [{ path, message: found === undefined && path !== '' ? `is missing: ${rule}` : rule }]
 }
 
@@ -74,7 +77,8 @@ function strangeField(key: string, path: readonly PropertyKey[], found: unknown)
   const { run } = (found ?? {}) as Fields
   const procedure = typeof run === 'string' ? procedureOf(run) : undefined
   if (procedure !== undefined && (key === 'vcpus' || paramsTaken(String(run), procedure).includes(key))) {
-    const given = JSON.stringify((found as Fields)[key])
+    const value = (found as Fields)[key]
+    const given = JSON.stringify(key === 'vcpus' && !Array.isArray(value) ? [value] : value)
     return `must be absent here: it is a parameter; write { run: ${run}, with: { ${key}: ${given} } }`
   }
   const isTop = path.length === 0 || path.at(-2) === 'variants'

@@ -173,7 +173,8 @@ function registerSteps([vcpus, ...words]: readonly string[]): WireOp[] {
   return vcpus.split(',').flatMap((vcpu) =>
     accesses.map((access) => {
       const { register, value } = WRITE.exec(access)?.groups ?? {}
-      if (register === undefined) throw new StepError(`"${access}" is neither REGISTER=value nor REGISTER?`)
+      if (register === undefined)
+        throw new StepError(`"${access}" is neither REGISTER=value nor REGISTER?, without spaces`)
       const where = {
         vcpu: Number(vcpu.slice(1)),
         msr: register.replace('NESTED.', 'NESTED_'),
@@ -222,6 +223,9 @@ export function parseShort(line: string): ShortStep[] {
 const BEGINNINGS = [...new Set(FORMS.map(([text]) => text.split(' ', 1)[0]))]
 
 function noBeginning(word: string): string {
+  if (/^v(?:cpu)?\d/i.test(word)) {
+    return `"${word}" begins no step: vCPUs are written v0 or v0,v1, in small letters and without spaces`
+  }
   const lines = `; a line begins with v0 and a register (v0 SIMP=0x10001), or with ${BEGINNINGS.join(', ')}`
   return `"${word}" begins no step${didYouMean(word, BEGINNINGS) || lines}`
 }

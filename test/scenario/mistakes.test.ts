@@ -188,6 +188,19 @@ describe('steps:', () => {
       /^steps\/0\/gives: must be what it returns: 0, or an errno/,
     ],
     ['a line that is misspelt', 'singal v0 s2 f1', /begins no step; did you mean "signal"\?$/],
+    [
+      'vCPUs with a space',
+      'v0, v1 SIMP=1',
+      /^steps\/0: "v0," begins no step: vCPUs are written v0 or v0,v1, /,
+    ],
+    ['a large letter', 'V0 SIMP=1', /^steps\/0: "V0" begins no step: vCPUs are written v0/],
+    [
+      'spaces around "="',
+      'v0 SIMP = 1',
+      /^steps\/0: "=" is neither REGISTER=value nor REGISTER\?, without spaces$/,
+    ],
+    ['a word of a parameter', '{ run: mshv.up, with: { version: V4 } }', /, v4, null; did you mean "v4"\?$/],
+    ['a vCPU that is no list', '{ run: vmbus.up, vcpus: 0 }', /with: \{ vcpus: \[0\] \} \}$/],
     ['a register that is misspelt', 'v0 SMIP=1', /"SMIP" must be an MSR: .*; did you mean "SIMP"\?$/],
     [
       'the same in an op',

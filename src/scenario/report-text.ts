@@ -36,10 +36,11 @@ function paramsText({ params }: ScenarioReport): string {
 
 /** `pre-series (mshv=pre-series): 44 ops, 3 violations, 4 faults`. */
 function titleText(report: ScenarioReport): string {
-  const { variant, ops, violations, faults } = report
+  const { variant, ops, violations, faults, refused } = report
   const params = paramsText(report)
   const name = variant === '' ? params || 'the scenario' : params === '' ? variant : `${variant} (${params})`
-  return `${name}: ${count(ops, 'op')}, ${count(violations.length, 'violation')}, ${count(faults, 'fault')}`
+  const sums = `${count(ops, 'op')}, ${count(violations.length, 'violation')}, ${count(faults, 'fault')}`
+  return `${name}: ${sums}${refused === 0 ? '' : `, ${refused} refused`}`
 }
 
 const registerText = ({ vcpu, register }: { vcpu?: number | undefined; register?: string | undefined }) =>

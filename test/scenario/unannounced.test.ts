@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ScenarioReport } from '../../src/api/scenario.js'
 import { checkScenario } from '../../src/scenario/document.js'
+import { reportText } from '../../src/scenario/report-text.js'
 import { runScenario } from '../../src/scenario/run.js'
 
 const PARTITION = { kind: 'l1vh', options: { disabled_write: 'fault' } }
@@ -90,6 +91,13 @@ it('a message that finds its slot taken has met a fate, and has not failed', () 
   )
   expect(trace.at(-1)?.out.errno).toBe(-11)
   expect(report.unexpected.filter((each) => /errno/.test(each))).toEqual([])
+})
+
+it('the head of the report counts what was refused, where anything was', () => {
+  expect(reportText(run([`${refused} -> -22`], 'clean'))).toMatch(
+    /^the scenario: 2 ops, .*, 0 faults, 1 refused\n/,
+  )
+  expect(reportText(run(['settle'], 'clean'))).toMatch(/, 0 faults\n/)
 })
 
 it('without an expectation the report says which steps they were, and judges nothing', () => {

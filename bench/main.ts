@@ -3,6 +3,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { tuneCompiler } from '../src/cli/compiler.js'
 import { type Row, table } from './measure.js'
 
 /** Sections run in processes of their own: what one compiles and allocates does not weigh on the next. */
@@ -33,6 +34,7 @@ async function inChild(section: string): Promise<Row[]> {
 
 async function main(args: readonly string[]): Promise<void> {
   if (args[0] === '--section') {
+    tuneCompiler()
     process.send?.(await SECTIONS[args[1]]())
     process.disconnect()
     return

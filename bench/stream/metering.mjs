@@ -1,5 +1,6 @@
 // A partition host in a process of its own, as it is built: with its meter, or with one that does nothing.
 import { encodeOp } from '../../dist/src/api/op-encode.js'
+import { tuneCompiler } from '../../dist/src/cli/compiler.js'
 import { LatencyTracker } from '../../dist/src/engine/latency.js'
 import { DEFAULT_LIMITS } from '../../dist/src/engine/limits.js'
 import { Meter } from '../../dist/src/engine/meter.js'
@@ -17,16 +18,9 @@ const CYCLES = 64
 const BATCHES = 3000
 const GPA_PAGES = 0x10_0000
 
-class SilentMeter extends Meter {
-  countOp() {}
-  observe() {}
-  observeSocket() {}
-}
-
-/** The tracker is made by the host itself, so its class is what can be silenced. */
-function silenceLatencies() {
+/** Counts and latencies go through the tracker, which the host makes: its class is what can be silenced. */
+function silence() {
   LatencyTracker.prototype.follow = () => {}
-  LatencyTracker.prototype.noteQueued = () => {}
 }
 
 function hostWith(meter) {
@@ -75,9 +69,10 @@ function batchFor(host) {
   return { words: writer.words, from: 0, end: writer.length, count: CYCLES * 4, nameOf }
 }
 
+tuneCompiler()
 const metered = process.argv[2] === 'metered'
-if (!metered) silenceLatencies()
-const host = hostWith(metered ? new Meter() : new SilentMeter())
+if (!metered) silence()
+const host = hostWith(new Meter())
 const batch = batchFor(host)
 const out = new WordBuffer(16 * 1024)
 

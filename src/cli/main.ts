@@ -5,6 +5,7 @@ import { loadCommand } from './commands/load.js'
 import { replayCommand } from './commands/replay.js'
 import { scenarioCommand } from './commands/scenario.js'
 import { serveCommand } from './commands/serve.js'
+import { tuneCompiler } from './compiler.js'
 import { type Register, runProgram } from './program.js'
 
 const COMMANDS: readonly Register[] = [
@@ -14,6 +15,8 @@ const COMMANDS: readonly Register[] = [
   loadCommand,
   scenarioCommand,
 ]
+
+tuneCompiler()
 
 // A reader that has seen enough (`| head`) is no error.
 for (const stream of [process.stdout, process.stderr]) {

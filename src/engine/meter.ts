@@ -25,24 +25,40 @@ export const LATENCY_BUCKETS = [
   1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
   1, 2.5, 10,
 ] as const
+/** Looked up at each op otherwise. */
+export const KINDS_COUNT = KINDS.length
+const OUTCOMES_COUNT = OUTCOMES.length
 const SERIES = STAGES.length * KINDS.length
 const WIDTH = LATENCY_BUCKETS.length + 1
 
 export class Meter {
   readonly ops = new Float64Array(OP_NAMES.length * OUTCOMES.length)
   readonly interrupts = new Float64Array(INTERRUPT_KINDS.length)
-  readonly messages = new Float64Array(MESSAGE_OUTCOMES.length)
   readonly violations = new Float64Array(INVARIANTS.length)
   eom = 0
-  /** Observations per series and bucket (the last is +Inf), and their sum in seconds. */
+  dropped = 0
+  #queued = 0
+  #busy = 0
+  /** Observations of no time at all per series, which are most under load. */
+  readonly instant = new Float64Array(SERIES)
+  /** All others per series and bucket (the last is +Inf), and their sum in seconds. */
   readonly buckets = new Float64Array(SERIES * WIDTH)
   readonly sums = new Float64Array(SERIES)
 
+  /** Messages by what became of them: an outcome each. */
+  get messages(): readonly number[] {
+    // Whatever was delivered came into a slot, at once or later, and is counted there.
+    const counted = (kind: number) => this.series(STAGE_SLOT, kind).counts[LATENCY_BUCKETS.length]
+    const inSlots = KINDS.map((_, kind) => (kind === e.FROM_EVENT ? 0 : counted(kind)))
+    return [inSlots.reduce((sum, count) => sum + count), this.#queued, this.#busy, this.dropped]
+  }
+
   countOp(code: number, effects: e.Effects): void {
     const outcome = effects.fault !== e.FAULT_NONE ? 1 : effects.errno !== 0 ? 2 : 0
-    this.ops[code * OUTCOMES.length + outcome]++
+    this.ops[code * OUTCOMES_COUNT + outcome]++
     if ((effects.has & e.HAS_DELIVERY) === 0) return
-    if (effects.delivery === e.QUEUED || effects.delivery === e.BUSY) this.messages[effects.delivery]++
+    if (effects.delivery === e.QUEUED) this.#queued++
+    else if (effects.delivery === e.BUSY) this.#busy++
   }
 
   countViolation(invariant: string): void {
@@ -51,12 +67,7 @@ export class Meter {
 
   /** @param ms duration in milliseconds */
   observe(stage: number, kind: number, ms: number, count = 1): void {
-    const series = stage * KINDS.length + kind
-    // What begins and ends in one batch takes no time, and that is most of it under load.
-    if (ms === 0) {
-      this.buckets[series * WIDTH] += count
-      return
-    }
+    const series = stage * KINDS_COUNT + kind
     const seconds = ms / 1000
     let bucket = 0
     while (bucket < LATENCY_BUCKETS.length && seconds > LATENCY_BUCKETS[bucket]) bucket++
@@ -71,12 +82,13 @@ export class Meter {
 
   /** Cumulative counts of one series, one a bucket and +Inf last, and the sum. */
   series(stage: number, kind: number): { counts: number[]; sum: number } {
-    const at = (stage * KINDS.length + kind) * WIDTH
-    let total = 0
+    const series = stage * KINDS_COUNT + kind
+    const at = series * WIDTH
+    let total = this.instant[series]
     const counts = Array.from(this.buckets.subarray(at, at + WIDTH), (n) => {
       total += n
       return total
     })
-    return { counts, sum: this.sums[stage * KINDS.length + kind] }
+    return { counts, sum: this.sums[series] }
   }
 }

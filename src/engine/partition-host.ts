@@ -7,7 +7,7 @@ import type { Violation } from '../audit/rule.js'
 import { fromBigInt, highHalf, lowHalf } from '../hv/bits.js'
 import { EXPIRIES_PER_ADVANCE_MAX, MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
 import { isTooFar } from '../synic/clock.js'
-import { EFFECT_WAKE, type Effects, HAS_DELIVERY, QUEUED } from '../synic/effects.js'
+import { EFFECT_WAKE, type Effects } from '../synic/effects.js'
 import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
@@ -184,7 +184,9 @@ export class PartitionHost {
       while (ticks > 1 && isTooFar(this.partition.machine, ticks, expiriesMax)) ticks = Math.ceil(ticks / 2)
       clock.clear()
       clock.begin(o.OP_CLOCK_ADVANCE, 0, true).put(lowHalf(ticks)).put(highHalf(ticks)).end()
-      this.#applyRecord(clock.words, 0, this.env.now())
+      const nowMs = this.env.now()
+      this.#latency.at(nowMs)
+      this.#applyRecord(clock.words, 0, nowMs)
     }
     this.notifications.flush()
     this.sleepers.settle()
@@ -232,6 +234,7 @@ export class PartitionHost {
     const before = this.vcpuCount
     // One timestamp a batch: what happens inside it happens at once.
     const nowMs = this.env.now()
+    this.#latency.at(nowMs)
     let halted: number[] | null = null
     for (let at = from; at < end; at += words[at + o.OP_LENGTH]) {
       this.#applyRecord(words, at, nowMs)
@@ -263,14 +266,8 @@ export class PartitionHost {
     const found = this.audit.after()
     if (found.length > 0) this.#tell(effects, found)
     this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], effects)
-    this.env.meter.countOp(code, effects)
-    if (code === o.OP_APIC_ACK || effects.kinds !== 0) {
-      this.#latency.follow(code, words[at + o.OP_VCPU], effects, nowMs)
-      if ((effects.kinds & (1 << EFFECT_WAKE)) !== 0) this.sleepers.follow(effects)
-    }
-    if (code === o.OP_MESSAGE_POST && (effects.has & HAS_DELIVERY) !== 0 && effects.delivery === QUEUED) {
-      this.#latency.noteQueued(words[at + o.OP_VCPU], words[at + o.OP_ARGS], nowMs)
-    }
+    this.#latency.follow(code, words, at, effects)
+    if ((effects.kinds & (1 << EFFECT_WAKE)) !== 0) this.sleepers.follow(effects)
     this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs, found)
     if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()

@@ -79,8 +79,9 @@ function registerCounters(registry: Registry, meter: Meter): void {
     'Messages for a SINT, by what became of them',
     ['outcome'],
     (add) => {
+      const { messages } = meter
       MESSAGE_OUTCOMES.forEach((outcome, i) => {
-        add({ outcome }, meter.messages[i])
+        add({ outcome }, messages[i])
       })
     },
   )

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Expectation, ScenarioDocument } from '../src/api/scenario.js'
+import { GSI_NEWS } from '../src/audit/dispatch.js'
 import type { Rule } from '../src/audit/rule.js'
 import { RULES } from '../src/audit/rules.js'
 import type { VcpuChoice } from '../src/drivers/procedures.js'
@@ -157,11 +158,12 @@ ${table(
 )}`
 }
 
-const EFFECT_NAMES = new Map(
-  Object.entries(effects)
+const EFFECT_NAMES = new Map<number, string>([
+  [GSI_NEWS, 'of GSIs that are out of the ordinary'],
+  ...Object.entries(effects)
     .filter(([name, value]) => /^EFFECT_[A-Z_]+$/.test(name) && typeof value === 'number')
-    .map(([name, value]) => [value as number, name.slice('EFFECT_'.length).toLowerCase()]),
-)
+    .map(([name, value]) => [value as number, name.slice('EFFECT_'.length).toLowerCase()] as const),
+])
 
 function watches({ deep = false, more = [], ...rule }: Rule): string {
   const all = [rule, ...more]

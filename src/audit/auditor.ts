@@ -9,6 +9,7 @@ import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 import { Claims } from './claims.js'
 import * as d from './dispatch.js'
+import { BOOK_OPS, GsiBook } from './gsi-book.js'
 import { LEDGER_SINTS, Ledger } from './ledger.js'
 import { CLASS_OTHER, classAt, indexOfRegister, isNestedMsr, placeAt } from './registers.js'
 import type { Desk, Finding, OpView, Rule, Violation, Watcher } from './rule.js'
@@ -51,7 +52,14 @@ class Op implements OpView {
 }
 
 const NOTHING = () => {}
-const CHANGES_ACTORS = Uint8Array.from(o.OP_NAMES, (_, code) => (d.PASSAGES.includes(code) ? 1 : 0))
+const isOneOf = (codes: readonly number[]) =>
+  Uint8Array.from(o.OP_NAMES, (_, code) => (codes.includes(code) ? 1 : 0))
+const CHANGES_ACTORS = isOneOf(d.PASSAGES)
+const CHANGES_BOOK = isOneOf(BOOK_OPS)
+/** By what an op is: the kinds of effects by which it concerns GSIs. */
+const GSI_KINDS = Int32Array.from({ length: d.KEYS >> d.WHAT_SHIFT }, (_, what) =>
+  what === o.OP_GSI_ASSERT ? 1 << e.EFFECT_IRQ : 1 << e.EFFECT_ACK,
+)
 /** Where the registers of the ledger lie in a file's row: two words each, in the order of the slab. */
 const FILE_WORD = Int8Array.of(SCONTROL, SIEFP, SIMP, SIRBP)
 /** Whom an op concerns is looked up behind it. */
@@ -70,6 +78,7 @@ export class Auditor implements Desk {
   readonly m: Machine
   readonly claims: Claims
   readonly ledger: Ledger
+  readonly gsis: GsiBook
   readonly op = new Op()
   hasCrashed = false
   /** Findings of the op at hand. */
@@ -87,8 +96,8 @@ export class Auditor implements Desk {
   /** The AWAKE bit: set while any rule is, and always where cost does not matter. */
   #awake = 0
   /**
-   * By file and register, who wrote it last without anybody being asked, with the epoch of the claims; 0 =
-   * somebody was.
+   * By file and register, who wrote it last without anybody being asked, plus 1; 0 = somebody was, or owners
+   * were others.
    */
   #silent = new Int32Array(0)
   readonly #isAwake: Uint8Array
@@ -99,7 +108,8 @@ export class Auditor implements Desk {
     this.#partition = partition
     this.m = partition.machine
     this.ledger = new Ledger(this.m)
-    this.claims = new Claims(this.m, partition.names)
+    this.gsis = new GsiBook(this.m)
+    this.claims = new Claims(this.m, partition.names, () => this.#silent.fill(0))
     this.#rules = rules ?? (deep ? RULES : SHALLOW)
     this.#isAwake = new Uint8Array(this.#rules.length)
     this.#awakeCount = deep ? 1 : 0
@@ -152,42 +162,68 @@ export class Auditor implements Desk {
     if (this.found.length > 0) this.found.length = 0
     if (op.words !== words) op.words = words
     op.at = at
-    this.claims.meet(words[at + o.OP_ACTOR])
     const code = words[at] & o.OP_CODE
     if (code === o.OP_MSR_WRITE) {
       // Most concern nobody beforehand: which register that was is found out behind them, from its traces.
       this.#key = this.#dispatch.isWriteAwaited(words[at + o.OP_ARGS]) ? this.#lookAhead() : LATER
       return
     }
-    op.msr = -1
-    op.file = -1
+    this.claims.meet(words[at + o.OP_ACTOR])
     const key = keyOfOp(code, words[at + o.OP_ACTOR])
     this.#key = key
-    if (this.#dispatch.isOpAwaited[code] === 1) this.#askBefore(key)
+    if (this.#dispatch.isOpAwaited[code] === 1) {
+      op.msr = -1
+      op.file = -1
+      this.#askBefore(key)
+    }
   }
 
-  /** The same op was applied; its effects stand in the machine. */
+  /** The same op was applied; its effects stand in the machine. Small, so that it is drawn into the loop. */
   after(): void {
+    const { effects } = this.m
+    let { kinds } = effects
+    if (this.#key === LATER) {
+      if (kinds === 0 && effects.file >= 0 && this.#isRepetition(effects)) return
+      this.#key = this.#lookBack(effects)
+    }
+    const key = this.#key | this.#awake
+    if ((kinds & GSI_KINDS[key >> d.WHAT_SHIFT]) !== 0) kinds = this.#withGsiNews(kinds)
+    const { usual, telling } = this.#dispatch
+    if (((kinds ^ usual[key]) & telling[key]) !== 0 || !isPlain(effects)) this.#judge(kinds)
+  }
+
+  /** Takes in what befell GSIs; the kinds, and GSI_NEWS where it is out of the ordinary. */
+  #withGsiNews(kinds: number): number {
+    const { words, at } = this.op
+    const seq = this.#partition.seq
+    const isOrdinary =
+      (words[at] & o.OP_CODE) === o.OP_GSI_ASSERT
+        ? this.gsis.asserted(words[at + o.OP_ARGS], words[at + o.OP_ACTOR], seq)
+        : this.gsis.acknowledged(seq)
+    return isOrdinary ? kinds : kinds | (1 << d.GSI_NEWS)
+  }
+
+  /** Somebody may have something to say of the op. */
+  #judge(kinds: number): void {
     const { op, m } = this
     const { effects } = m
-    if (this.#key === LATER) {
-      if (effects.kinds === 0 && effects.file >= 0 && this.#isRepetition(effects)) return
-      this.#key = this.#lookBack(effects)
-    } else if (
-      effects.kinds === 0 &&
-      this.#dispatch.isSilent[this.#key | this.#awake] === 1 &&
-      isPlain(effects)
-    )
-      return
-    const { file } = op
+    const seq = this.#partition.seq
     let key = this.#key | this.#awake
+    const what = key >> d.WHAT_SHIFT
+    if (key < d.WRITES) {
+      if (!this.#dispatch.isLearnt(key)) this.#dispatch.learn(key)
+      op.msr = -1
+      op.file = -1
+      if (CHANGES_BOOK[what] === 1) this.gsis.changed(what, op.words[op.at + o.OP_ARGS], seq)
+    }
+    const { file } = op
     if (!isPlain(effects)) key |= d.REFUSED
     if (file >= 0 && (m.w[file + SCONTROL] & 1) === 0) key |= d.OFF
-    const numbers = effects.kinds === 0 ? this.#dispatch.quiet(key) : this.#dispatch.after(key, effects.kinds)
-    if (numbers.length > 0) this.#ask(numbers, this.#afters, this.#partition.seq)
+    const numbers = kinds === 0 ? this.#dispatch.quiet(key) : this.#dispatch.after(key, kinds)
+    if (numbers.length > 0) this.#ask(numbers, this.#afters, seq)
     if (file >= 0) this.#note(key, numbers.length === 0)
-    else if (CHANGES_ACTORS[key >> d.WHAT_SHIFT] === 1) this.#passed()
-    else if ((effects.kinds & (1 << e.EFFECT_LIFECYCLE)) !== 0 && isCrash(effects)) this.hasCrashed = true
+    else if (CHANGES_ACTORS[what] === 1) this.#passed()
+    else if ((kinds & (1 << e.EFFECT_LIFECYCLE)) !== 0 && isCrash(effects)) this.hasCrashed = true
   }
 
   #ask(numbers: d.List, methods: readonly (() => void)[], seq: number): void {
@@ -238,6 +274,7 @@ export class Auditor implements Desk {
   #lookAhead(): number {
     const { op, m } = this
     const { words, at } = op
+    this.claims.meet(op.actor)
     const v = m.rowOf(op.vcpu)
     const msr = words[at + o.OP_ARGS]
     const index = indexOfRegister(msr)
@@ -254,6 +291,7 @@ export class Auditor implements Desk {
   #lookBack({ file, register, oldLo, oldHi }: e.Effects): number {
     if (file < 0) return this.#lookAhead()
     const { op } = this
+    this.claims.meet(op.actor)
     op.msr = op.words[op.at + o.OP_ARGS]
     op.file = file
     op.oldLo = oldLo
@@ -297,12 +335,12 @@ export class Auditor implements Desk {
     const { file, register } = effects
     const actor = words[at + o.OP_ACTOR]
     if (
-      this.#silent[file + register] !== (this.claims.epoch | actor) ||
+      this.#silent[file + register] !== actor + 1 ||
       this.#awake !== 0 ||
       effects.oldLo !== words[at + o.OP_ARGS + 1] ||
       effects.oldHi !== words[at + o.OP_ARGS + 2] ||
       (m.w[file + SCONTROL] & 1) === 0 ||
-      !isPlain(effects)
+      !effects.ok
     ) {
       return false
     }
@@ -322,8 +360,7 @@ export class Auditor implements Desk {
     }
     const at = op.file + indexOfRegister(op.msr)
     if (at >= this.#silent.length) this.#silent = new Int32Array(m.w.length)
-    this.#silent[at] =
-      isSilent && (key & (d.CHANGES | d.OFF | d.REFUSED)) === 0 ? this.claims.epoch | op.actor : 0
+    this.#silent[at] = isSilent && (key & (d.CHANGES | d.OFF | d.REFUSED)) === 0 ? op.actor + 1 : 0
   }
 }
 

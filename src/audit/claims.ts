@@ -19,8 +19,6 @@ const DOORBELLS = HV_X64_MSR_SINT0 + SINT_DOORBELL
 const CHANNELS = HV_X64_MSR_SINT0 + SINT_VMBUS
 const PARENTS = [INTERCEPTS, DOORBELLS, HV_X64_MSR_SIRBP]
 
-/** Names have numbers below this many bits (NAMES_MAX). */
-const ACTOR_BITS = 12
 const NO_WORDS = new Int32Array(0)
 /** Names that most partitions make do with: `nobody`, and a few drivers. */
 const FIRST_NAMES = 16
@@ -49,11 +47,12 @@ export class Claims {
   #known: Int32Array = NO_WORDS
   /** By name id, 1: it is there. Nobody (0) always is, and has no role. */
   #here = new Uint8Array(FIRST_NAMES)
-  #epoch = 1
 
+  /** @param onChange told whenever owners may be others */
   constructor(
     private readonly m: Machine,
     private readonly names: NameTable,
+    private readonly onChange: () => void,
   ) {
     for (const [actor, owned] of Object.entries(CONVENTION[m.config.kind])) {
       for (const msr of owned) this.#byMsr.set(msr, actor)
@@ -61,11 +60,6 @@ export class Claims {
     this.#here[0] = 1
     // In a partition that was restored those who are attached have no numbers until they make an op.
     for (const name of m.actors.keys()) names.intern(name)
-  }
-
-  /** Another number whenever owners may be others; its low bits are clear, for an actor's. */
-  get epoch(): number {
-    return this.#epoch << ACTOR_BITS
   }
 
   /** The actor makes an op: with its first one it is there. */
@@ -97,9 +91,9 @@ export class Claims {
 
   /** Claims are others: what was worked out so far may be otherwise now. */
   changed(): void {
-    this.#epoch++
     this.#owners.clear()
     this.#known.fill(0)
+    this.onChange()
   }
 
   /**

@@ -2,14 +2,23 @@
 import { HV_X64_MSR_SCONTROL, HV_X64_MSR_STIMER0_CONFIG, NESTED_MSR_OFFSET } from '../hv/msrs.js'
 import * as e from '../synic/effects.js'
 import * as o from '../synic/op.js'
+import { BOOK_OPS } from './gsi-book.js'
 import { CLASSES, classAt } from './registers.js'
 import type { Interest, Rule, Watcher } from './rule.js'
 
 /** Numbers of rules. */
 export type List = readonly number[]
 
-const KINDS = e.EFFECT_WORDS.length
+/**
+ * A kind of effect that the auditor adds: an edge that came without a binding, or an acknowledgement out of
+ * the ordinary.
+ */
+export const GSI_NEWS = e.EFFECT_WORDS.length
+const KINDS = GSI_NEWS + 1
 const CODES = o.OP_NAMES.length
+const ALL_KINDS = -1
+/** No kind has number 0. */
+const NO_KIND = 1
 /** SCONTROL to SINT15. */
 const REGISTERS = HV_X64_MSR_STIMER0_CONFIG - HV_X64_MSR_SCONTROL
 
@@ -27,7 +36,9 @@ export const OFF = 8
 export const REFUSED = 16
 /** Some rule has something to follow up. */
 export const AWAKE = 32
-const KEYS = (CODES + CLASSES.length) << WHAT_SHIFT
+/** Keys of writes to registers are not below this. */
+export const WRITES = CODES << WHAT_SHIFT
+export const KEYS = (CODES + CLASSES.length) << WHAT_SHIFT
 
 export const keyOfCode = (code: number) => code << WHAT_SHIFT
 
@@ -49,10 +60,11 @@ export class Dispatch {
   /** Lists by key for ops without consequences; made when first met, since most never are. */
   readonly #quiet: (List | undefined)[] = Array.from({ length: KEYS }, () => undefined)
   /**
-   * By key, 1: an op that is no write to a register of a class is known to concern nobody if it has no
-   * consequences.
+   * By key: an op nobody is asked about has the `usual` kinds of effects, as far as they are `telling`. Until
+   * that is worked out, and where the op as such matters, nothing is usual.
    */
-  readonly isSilent = new Uint8Array(KEYS)
+  readonly usual = new Int32Array(KEYS).fill(NO_KIND)
+  readonly telling = new Int32Array(KEYS).fill(ALL_KINDS)
   /** By code, 1: somebody may be asked before such an op. */
   readonly isOpAwaited: Uint8Array
   /** The same for writes, by the register's place in its table. */
@@ -83,15 +95,36 @@ export class Dispatch {
 
   /** Who is asked about an op without consequences. */
   quiet(key: number): List {
-    return this.#quiet[key] ?? this.#meet(key)
+    let list = this.#quiet[key]
+    if (list === undefined) {
+      list = this.#list(key, 0, this.#hasAfter)
+      this.#quiet[key] = list
+    }
+    return list
   }
 
-  #meet(key: number): List {
-    const list = this.#list(key, 0, this.#hasAfter)
+  isLearnt(key: number): boolean {
+    return this.telling[key] !== ALL_KINDS
+  }
+
+  /**
+   * Works out what is usual of an op that is no write to a register of a class. An interest is in kinds that
+   * are there, or in one that is not: so it is enough to look at each by itself.
+   */
+  learn(key: number): void {
     const code = key >> WHAT_SHIFT
-    this.#quiet[key] = list
-    this.isSilent[key] = code < CODES && !PASSAGES.includes(code) && list.length === 0 ? 1 : 0
-    return list
+    this.telling[key] = NO_KIND
+    if (PASSAGES.includes(code) || BOOK_OPS.includes(code)) return
+    const unless = this.#interests.flat().reduce((kinds, interest) => {
+      const isMissed = interest.unless !== undefined && isAbout(interest, key, 0)
+      return isMissed ? kinds | (1 << interest.unless) : kinds
+    }, 0)
+    const concerns = (kinds: number) => this.#list(key, kinds, this.#hasAfter).length > 0
+    if (concerns(unless)) return
+    let telling = 1 << e.EFFECT_LIFECYCLE
+    for (let kind = 1; kind < KINDS; kind++) if (concerns(unless ^ (1 << kind))) telling |= 1 << kind
+    this.usual[key] = unless
+    this.telling[key] = telling
   }
 
   /** May somebody be asked before a write to this MSR? */

@@ -10,18 +10,15 @@ export const LEDGER_SIRBP = 3
 export const LEDGER_SINTS = 4
 const PLACES = 20
 
-/**
- * Per register: who wrote it last and when; who set its enable bit (unmasked the SINT) last; who cleared
- * it.
- */
-const COLUMNS = 6
-const ROW = PLACES * COLUMNS
-const WRITER = 0
-const WRITE_SEQ = 1
-const ENABLER = 2
-const ENABLE_SEQ = 3
-const DISABLER = 4
-const DISABLE_SEQ = 5
+// Per register: when it was written last and by whom; who set its enable bit (unmasked the SINT) last, and
+// when; who cleared it. Places of a column lie together, the one that is written most at the front.
+const WRITE_SEQ = 0
+const WRITER = PLACES
+const ENABLER = 2 * PLACES
+const ENABLE_SEQ = 3 * PLACES
+const DISABLER = 4 * PLACES
+const DISABLE_SEQ = 5 * PLACES
+const ROW = 6 * PLACES
 
 export class Ledger {
   /** A row for each file; made when the first is written. */
@@ -39,7 +36,7 @@ export class Ledger {
     const base = file * this.#scale
     if (base + ROW > this.#rows.length) this.#grow(base)
     const row = this.#rows
-    const at = base + place * COLUMNS
+    const at = base + place
     row[at + WRITER] = actor
     row[at + WRITE_SEQ] = seq
     if (isOn && !wasOn) {
@@ -53,7 +50,7 @@ export class Ledger {
 
   /** The same value again, by the same actor as the last time. */
   noteAgain(file: number, place: number, seq: number): void {
-    this.#rows[file * this.#scale + place * COLUMNS + WRITE_SEQ] = seq
+    this.#rows[file * this.#scale + place] = seq
   }
 
   writer(file: number, place: number): number {
@@ -85,7 +82,7 @@ export class Ledger {
   presume(file: number, place: number, actor: number, seq: number): void {
     const base = file * this.#scale
     if (base + ROW > this.#rows.length) this.#grow(base)
-    const at = base + place * COLUMNS
+    const at = base + place
     this.#rows[at + ENABLER] = actor
     this.#rows[at + ENABLE_SEQ] = seq
   }
@@ -97,7 +94,7 @@ export class Ledger {
   }
 
   #get(file: number, place: number, column: number): number {
-    const at = file * this.#scale + place * COLUMNS + column
+    const at = file * this.#scale + place + column
     return at < this.#rows.length ? this.#rows[at] : 0
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Machine } from '../synic/machine.js'
 import type { Claims } from './claims.js'
+import type { GsiBook } from './gsi-book.js'
 import type { Ledger } from './ledger.js'
 
 /** `note`: unusual or redundant, but documented software does it. */
@@ -17,6 +18,8 @@ export interface Desk {
   readonly claims: Claims
   /** Who wrote which register last, and when. */
   readonly ledger: Ledger
+  /** Which GSI's edge is under way, and which were acknowledged. */
+  readonly gsis: GsiBook
   /** The op at hand. One object is used for all ops: nothing of it may be kept. */
   readonly op: OpView
   /** The kernel has reported that it crashed, and no other has started yet. */

@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { encodeOp } from '../../src/api/op-encode.js'
 import { Auditor } from '../../src/audit/auditor.js'
+import { Dispatch, GSI_NEWS, KEYS, WRITES } from '../../src/audit/dispatch.js'
 import type { Violation } from '../../src/audit/rule.js'
 import { RULES } from '../../src/audit/rules.js'
 import { OpWriter } from '../../src/synic/op.js'
@@ -45,4 +46,24 @@ it('says what one says that is asked everything', () => {
     expect(observed).toEqual(all)
   })
   holds(run, 300)
+})
+
+it('takes for usual only what nobody is asked about', () => {
+  const desk = new Auditor(machine({ profile: 'kvm-synic2' }).partition)
+  const dispatch = new Dispatch(
+    OBSERVED,
+    OBSERVED.map((rule) => rule.watch(desk)),
+    false,
+  )
+  let usual = 0
+  const kinds = fc.array(fc.integer({ min: 1, max: GSI_NEWS })).map((all) => new Set(all))
+  const run = fc.property(fc.nat(KEYS - 1), kinds, (key, some) => {
+    if (key < WRITES) dispatch.learn(key)
+    const bits = [...some].reduce((sum, kind) => sum | (1 << kind), 0)
+    if (((bits ^ dispatch.usual[key]) & dispatch.telling[key]) !== 0) return
+    usual++
+    expect(dispatch.after(key, bits)).toEqual([])
+  })
+  holds(run, 5000)
+  expect(usual).toBeGreaterThan(100)
 })

@@ -6,33 +6,24 @@
 
 import { EFFECT_IRQ } from '../../synic/effects.js'
 import { FLAG_RESAMPLE, OP_ARGS, OP_GSI_ASSERT, OP_IRQFD_BIND } from '../../synic/op.js'
-import { BOOK_EFFECTS, BOOK_OPS, type GsiBook, gsiBookOf } from '../gsi-book.js'
+import { GSI_NEWS } from '../dispatch.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 import { isResampled, isUnacknowledged, knownReason } from '../unacknowledged.js'
 
 class ResamplePairs implements Watcher {
-  readonly #book: GsiBook
-  readonly #isAllBound: boolean
-
-  constructor(private readonly desk: Desk) {
-    this.#book = gsiBookOf(desk)
-    this.#isAllBound = desk.m.options.implicit_irqfds
-  }
+  constructor(private readonly desk: Desk) {}
 
   after(): void {
-    const { op } = this.desk
-    const book = this.#book
-    book.read()
+    const { op, gsis } = this.desk
     if (op.code === OP_GSI_ASSERT) return this.#asserted()
     if (op.code === OP_IRQFD_BIND) this.#bound()
-    // The ordinary case: everything is bound from the start, and one is told.
-    if (book.ackedCount < 2 && this.#isAllBound && book.wasNeverBound) return
-    for (let i = 0; i < book.ackedCount; i++) this.#notified(book.acked[i], book.ackedSeq[i], i)
+    const count = gsis.ackedCount(op.seq)
+    for (let i = 0; i < count; i++) this.#notified(gsis.acked[i], gsis.ackedSeq[i], i)
   }
 
   settled(): void {
-    const { m } = this.desk
-    for (const edge of this.#book.edges()) {
+    const { m, gsis } = this.desk
+    for (const edge of gsis.edges()) {
       const { gsi } = edge
       if (!isUnacknowledged(m, edge)) continue
       const reason = knownReason(this.desk, edge)
@@ -48,16 +39,15 @@ class ResamplePairs implements Watcher {
   }
 
   #notified(gsi: number, seq: number, i: number): void {
-    const { m } = this.desk
-    const book = this.#book
+    const { m, gsis } = this.desk
     const isImplicit = m.qemuRoutes.size > 0
     if (!isResampled(m, gsi) && !isImplicit)
       this.#say('error', `GSI ${gsi} is notified, and no resampler is bound`)
-    if (i > 0 && book.acked.indexOf(gsi) < i) {
+    if (i > 0 && gsis.acked.indexOf(gsi) < i) {
       // Two SINTs that link to one GSI after a change of table: KVM's links are never taken back.
       this.#say(m.profile.kvm ? 'note' : 'error', `GSI ${gsi} is notified twice for one acknowledgement`)
     }
-    if (seq !== 0 && seq < book.boundSeq(gsi)) {
+    if (seq !== 0 && seq < gsis.boundSeq(gsi)) {
       this.#say('note', `GSI ${gsi} notifies its new binding of an interrupt from before it was made`, seq)
     }
   }
@@ -76,8 +66,8 @@ class ResamplePairs implements Watcher {
 
   /** A GSI that nothing is bound to interrupts nobody. */
   #asserted(): void {
-    if (this.#isAllBound) return
     const { op, m } = this.desk
+    if (m.options.implicit_irqfds) return
     const gsi = op.words[op.at + OP_ARGS]
     if (m.irqfds.has(gsi)) return
     if (m.effects.length > 0 && m.effects.words[0] === EFFECT_IRQ) {
@@ -94,8 +84,8 @@ export const resamplePairs: Rule = {
   invariant: 'I18',
   rule: 'resample_pairs',
   holds: 'Each interrupt through a resampled GSI gives one notification after its EOI, through a binding.',
-  ops: BOOK_OPS,
+  ops: [OP_IRQFD_BIND],
   registers: [],
-  effects: BOOK_EFFECTS,
+  effects: [GSI_NEWS],
   watch: (desk) => new ResamplePairs(desk),
 }

@@ -4,43 +4,40 @@
  * and one in service when the table changed still gets its notification (KVM kvm_hv_irq_routing_update).
  */
 import { SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
-import { EFFECT_EOI, EFFECT_WORDS } from '../../synic/effects.js'
+import { EFFECT_ACK, EFFECT_EOI, EFFECT_WORDS } from '../../synic/effects.js'
 import { isRouted } from '../../synic/gsi-routes.js'
 import { NESTED_FILE, SINTS, VP_INDEX } from '../../synic/layout.js'
-import { OP_GSI_ASSERT } from '../../synic/op.js'
 import { MODEL_QEMU } from '../../synic/profile.js'
 import { implicitRouteAt } from '../../synic/qemu.js'
 import { sintGsi } from '../../synic/sint.js'
-import { BOOK_EFFECTS, BOOK_OPS, type GsiBook, gsiBookOf } from '../gsi-book.js'
+import { BOOK_OPS } from '../gsi-book.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 import { isUnacknowledged, knownReason } from '../unacknowledged.js'
 
 class RouteAgreement implements Watcher {
-  readonly #book: GsiBook
   /** GSIs whose stale link was told of, and under which table: EOM after EOM notifies them again. */
   readonly #told = new Map<number, number>()
 
   constructor(private readonly desk: Desk) {
-    this.#book = gsiBookOf(desk)
     desk.wake(this.#mayDisagree())
   }
 
   after(): void {
-    const book = this.#book
-    book.read()
-    if (CHANGING.includes(this.desk.op.code)) this.desk.wake(this.#mayDisagree())
-    for (let i = 0; i < book.ackedCount; i++) {
+    const { op, gsis } = this.desk
+    if (BOOK_OPS.includes(op.code)) this.desk.wake(this.#mayDisagree())
+    const count = gsis.ackedCount(op.seq)
+    for (let i = 0; i < count; i++) {
       // What was in service under the old table is owed its notification.
-      if (book.ackedSeq[i] !== 0 && book.ackedSeq[i] < book.routedSeq) continue
-      if (!this.#agrees(book.acked[i])) this.#disagree(book.acked[i])
+      if (gsis.ackedSeq[i] !== 0 && gsis.ackedSeq[i] < gsis.routedSeq) continue
+      if (!this.#agrees(gsis.acked[i])) this.#disagree(gsis.acked[i])
     }
   }
 
   settled(): void {
-    const { m } = this.desk
-    for (const edge of this.#book.edges()) {
+    const { m, gsis } = this.desk
+    for (const edge of gsis.edges()) {
       const { gsi } = edge
-      if (edge.seq >= this.#book.routedSeq || !isUnacknowledged(m, edge)) continue
+      if (edge.seq >= gsis.routedSeq || !isUnacknowledged(m, edge)) continue
       const reason = knownReason(this.desk, edge)
       this.desk.report({
         severity: reason === '' ? 'error' : 'note',
@@ -103,20 +100,17 @@ class RouteAgreement implements Watcher {
   }
 
   #disagree(gsi: number): void {
-    const { m } = this.desk
-    if (this.#told.get(gsi) === this.#book.routedSeq) return
-    this.#told.set(gsi, this.#book.routedSeq)
+    const { m, gsis } = this.desk
+    if (this.#told.get(gsi) === gsis.routedSeq) return
+    this.#told.set(gsi, gsis.routedSeq)
     this.desk.report({
       // KVM never takes back the link from a SINT to its GSI: known behaviour, and a surprise all the same.
       severity: m.profile.kvm ? 'note' : 'error',
-      otherSeq: this.#book.routedSeq,
+      otherSeq: gsis.routedSeq,
       text: `GSI ${gsi} is notified, and the present table does not route it to a SINT that was acknowledged`,
     })
   }
 }
-
-/** Edges alone change no link; the book has them from its other readers. */
-const CHANGING = BOOK_OPS.filter((code) => code !== OP_GSI_ASSERT)
 
 const because = (reason: string) => (reason === '' ? '' : `: ${reason}`)
 
@@ -125,12 +119,9 @@ export const routeAgreement: Rule = {
   rule: 'route_agreement',
   holds:
     'What an EOI or EOM notifies is what the present table routes there, or what was in service before it.',
-  ops: CHANGING,
+  ops: BOOK_OPS,
   registers: [],
   // Where every link is one of the table, an acknowledgement agrees with it.
-  more: [
-    { ops: BOOK_OPS, deep: true },
-    { effects: BOOK_EFFECTS, whileAwake: true },
-  ],
+  more: [{ effects: [EFFECT_ACK], whileAwake: true }],
   watch: (desk) => new RouteAgreement(desk),
 }

@@ -38,7 +38,8 @@ async function unmetered() {
     import('../../dist/src/engine/meter.js'),
   ])
   LatencyTracker.prototype.follow = () => {}
-  for (const method of ['observe', 'observeSocket']) Meter.prototype[method] = () => {}
+  for (const method of ['countOps', 'countFailed', 'observe', 'observeSocket'])
+    Meter.prototype[method] = () => {}
   return synicd()
 }
 

@@ -4,11 +4,13 @@
  */
 import { RULES } from '../audit/rules.js'
 import * as e from '../synic/effects.js'
-import { OP_NAMES } from '../synic/op.js'
+import { OP_CODE, OP_LENGTH, OP_NAMES } from '../synic/op.js'
 
 /** Every op by its code; the first is no op. */
 export const METERED_OPS: readonly string[] = OP_NAMES
 export const OUTCOMES = ['ok', 'fault', 'errno'] as const
+const FAULT = 1
+const ERRNO = 2
 export const MESSAGE_OUTCOMES = ['delivered', 'queued', 'busy', 'dropped'] as const
 export const KINDS = ['message', 'event', 'gsi', 'timer'] as const
 export const INTERRUPT_KINDS = e.SOURCES
@@ -53,12 +55,23 @@ export class Meter {
     return [inSlots.reduce((sum, count) => sum + count), this.#queued, this.#busy, this.dropped]
   }
 
-  countOp(code: number, effects: e.Effects): void {
-    const outcome = effects.fault !== e.FAULT_NONE ? 1 : effects.errno !== 0 ? 2 : 0
-    this.ops[code * OUTCOMES_COUNT + outcome]++
-    if ((effects.has & e.HAS_DELIVERY) === 0) return
-    if (effects.delivery === e.QUEUED) this.#queued++
-    else if (effects.delivery === e.BUSY) this.#busy++
+  /** The ops of the records from `from` up to `to`: as succeeded, for `countFailed` has moved the others. */
+  countOps(words: Int32Array, from: number, to: number): void {
+    const { ops } = this
+    for (let at = from; at < to; at += words[at + OP_LENGTH]) ops[(words[at] & OP_CODE) * OUTCOMES_COUNT]++
+  }
+
+  /** An op that will be counted faults or fails. */
+  countFailed(code: number, effects: e.Effects): void {
+    const at = code * OUTCOMES_COUNT
+    this.ops[at]--
+    this.ops[at + (effects.fault !== e.FAULT_NONE ? FAULT : ERRNO)]++
+  }
+
+  /** A message was posted that is not in its slot. */
+  countUndelivered(delivery: number): void {
+    if (delivery === e.QUEUED) this.#queued++
+    else if (delivery === e.BUSY) this.#busy++
   }
 
   countViolation(invariant: string): void {

@@ -14,7 +14,7 @@ import type { WordBuffer } from '../synic/word-buffer.js'
 import { AuditLog, tellViolations } from './audit-log.js'
 import { BatchIntake, type Records } from './batch-intake.js'
 import { Journal } from './journal.js'
-import { LatencyTracker } from './latency.js'
+import { isFollowed, LatencyTracker } from './latency.js'
 import type { ServiceLimits } from './limits.js'
 import type { Meter } from './meter.js'
 import { NotificationLog } from './notifications.js'
@@ -187,6 +187,7 @@ export class PartitionHost {
       const nowMs = this.env.now()
       this.#latency.at(nowMs)
       this.#applyRecord(clock.words, 0, nowMs)
+      this.env.meter.countOps(clock.words, 0, clock.length)
     }
     this.notifications.flush()
     this.sleepers.settle()
@@ -236,11 +237,15 @@ export class PartitionHost {
     const nowMs = this.env.now()
     this.#latency.at(nowMs)
     let halted: number[] | null = null
-    for (let at = from; at < end; at += words[at + o.OP_LENGTH]) {
+    let at = from
+    let isLast = false
+    while (at < end && !isLast) {
       this.#applyRecord(words, at, nowMs)
       if ((words[at] & o.OP_CODE) === o.OP_VCPU_HALT) halted = [...(halted ?? []), words[at + o.OP_VCPU]]
-      if (take() || (stopOnFault && !partition.effects.ok)) break
+      isLast = take() || (stopOnFault && !partition.effects.ok)
+      at += words[at + o.OP_LENGTH]
     }
+    this.env.meter.countOps(words, from, at)
     if (this.vcpuCount !== before) this.env.vcpusCreated(this.vcpuCount - before)
     this.notifications.flush()
     this.sleepers.settle()
@@ -266,7 +271,8 @@ export class PartitionHost {
     const found = this.audit.after()
     if (found.length > 0) this.#tell(effects, found)
     this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], effects)
-    this.#latency.follow(code, words, at, effects)
+    if (!effects.ok) this.env.meter.countFailed(code, effects)
+    if (isFollowed(effects)) this.#latency.follow(code, words, at, effects)
     if ((effects.kinds & (1 << EFFECT_WAKE)) !== 0) this.sleepers.follow(effects)
     this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs, found)
     if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++

@@ -53,10 +53,10 @@ export class WordBuffer {
     const count = to - from
     this.reserve(count)
     const { words, length } = this
+    this.length = length + count
     // A view and a call cost more than some words do.
     if (count > SOME_WORDS) words.set(source.subarray(from, to), length)
-    else for (let i = 0; i < count; i++) words[length + i] = source[from + i]
-    this.length = length + count
+    else copyWords(words, length, source, from, to)
     return this
   }
 
@@ -65,4 +65,17 @@ export class WordBuffer {
     grown.set(this.words.subarray(0, this.length))
     this.words = grown
   }
+}
+
+/** Four at a time: drawn into a large function, the loop costs more than what it does. */
+function copyWords(words: Int32Array, at: number, source: Int32Array, from: number, to: number): void {
+  let i = from
+  let k = at
+  for (; i + 3 < to; i += 4, k += 4) {
+    words[k] = source[i]
+    words[k + 1] = source[i + 1]
+    words[k + 2] = source[i + 2]
+    words[k + 3] = source[i + 3]
+  }
+  for (; i < to; i++, k++) words[k] = source[i]
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 const root = join(import.meta.dirname, '..')
 /** What dist is made of, and with. */
 const FOLDERS = ['src', 'routes', 'scenarios']
-const FILES = ['tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs']
+const FILES = ['tsconfig.json', 'tsconfig.build.json', 'scripts/build.mjs', 'scripts/bundle.mjs']
 
 const modified = (path: string) => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
 
@@ -21,7 +21,7 @@ function sources(): string[] {
 
 export function buildIfOld(): void {
   const newestMs = Math.max(...sources().map(modified))
-  if (modified(join(root, 'dist', 'src', 'main.js')) > newestMs) return
+  if (modified(join(root, 'dist', 'src', 'cli', 'main.js')) > newestMs) return
   const { status } = spawnSync(process.execPath, [join(root, 'scripts', 'build.mjs')], { stdio: 'inherit' })
   if (status !== 0) throw new Error('the build failed')
 }

@@ -1,5 +1,6 @@
-// Compiles src and routes into dist, scenarios beside them; leaves dist alone where there is nothing to
-// compile with, and where it does not compile.
+// Checks src and routes and puts what ships into dist: the command and the client, drawn together, their
+// types, and scenarios beside them. Leaves dist alone where there is nothing to build with, and where the
+// sources do not compile.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -8,10 +9,15 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const inRoot = (...parts) => join(root, ...parts)
 
+/** What users start and import. */
+const ENTRIES = ['src/cli/main.ts', 'src/client/index.ts', 'src/client/binary.ts']
+
 /** npm runs `prepare` in an unpacked tarball and in a `--omit=dev` install too: dist is shipped there. */
 function reasonToSkip() {
   if (!existsSync(inRoot('src', 'cli', 'main.ts'))) return 'no sources here'
-  if (!existsSync(inRoot('node_modules', 'typescript'))) return 'typescript is not installed'
+  for (const name of ['typescript', 'esbuild']) {
+    if (!existsSync(inRoot('node_modules', name))) return `${name} is not installed`
+  }
   return undefined
 }
 
@@ -34,9 +40,11 @@ if (skipped !== undefined) {
     stdio: 'inherit',
   })
   if (status !== 0) process.exit(status ?? 1)
+  const { bundle } = await import('./bundle.mjs')
+  bundle(root, ENTRIES, 'dist')
   cpSync(inRoot('scenarios'), inRoot('dist', 'scenarios'), { recursive: true })
   removeOlderThan(startMs)
   chmodSync(inRoot('dist', 'src', 'cli', 'main.js'), 0o755)
   // By its date build-if-old.ts tells whether dist is old: what was saved during the build is not in it.
-  utimesSync(inRoot('dist', 'src', 'main.js'), startMs / 1000, startMs / 1000)
+  utimesSync(inRoot('dist', 'src', 'cli', 'main.js'), startMs / 1000, startMs / 1000)
 }

@@ -1,6 +1,5 @@
 // What a stream that is silent costs the server, resident, against an idle socket of a plain `ws` server.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { buildIfOld } from '../../scripts/build-if-old.js'
 import type { Row } from '../measure.js'
 import { BIN_PROTOCOL, STREAM } from './frames.js'
 import { Peer } from './peer.js'
@@ -37,7 +36,6 @@ async function perSocket(kind: ServerKind): Promise<number> {
 }
 
 export async function idleRows(): Promise<Row[]> {
-  buildIfOld()
   const pairs = await inTurn(
     ROUNDS,
     () => perSocket('synicd'),

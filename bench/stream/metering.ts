@@ -2,13 +2,14 @@
 // and through a server to a subscriber.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { bundled } from '../../scripts/bundled.js'
 import type { Row } from '../measure.js'
 import { Audience, type Deliveries } from './audience.js'
 import { BIN_PROTOCOL, batchOf, messageCycles } from './frames.js'
 import { inTurn, type Pairs, pairRows, perCpuSecond, perSecond, ratioAtLeast } from './rows.js'
 import { withServers } from './server.js'
 
+const PROGRAM = bundled('bench/stream/metering-process.ts')
 /** Two processes can differ though they do the same: so there are several of each. */
 const PROCESSES = 3
 const ROUNDS = 5
@@ -16,7 +17,7 @@ const ROUNDS = 5
 class Host {
   readonly #child
   constructor(which: 'metered' | 'silent') {
-    this.#child = fork(join(import.meta.dirname, 'metering.mjs'), [which], { execArgv: [] })
+    this.#child = fork(PROGRAM, [which], { execArgv: [] })
   }
 
   /** Resolves once it can be asked. */

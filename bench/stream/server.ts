@@ -1,10 +1,12 @@
 // The server processes that streams are measured with.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
-import { buildIfOld } from '../../scripts/build-if-old.js'
+import { bundled } from '../../scripts/bundled.js'
 
 export type ServerKind = 'synicd' | 'unmetered' | 'plain'
+
+/** What is measured is what ships: another compiler's output can be half as fast. */
+const PROGRAM = bundled('bench/stream/server-process.ts')
 
 export class Server {
   port = 0
@@ -14,8 +16,7 @@ export class Server {
   ) {}
 
   static async start(kind: ServerKind): Promise<Server> {
-    const script = join(import.meta.dirname, 'server.mjs')
-    const server = new Server(kind, fork(script, [kind], { execArgv: ['--expose-gc'] }))
+    const server = new Server(kind, fork(PROGRAM, [kind], { execArgv: ['--expose-gc'] }))
     server.port = await server.#reply()
     return server
   }
@@ -45,15 +46,11 @@ export class Server {
   }
 }
 
-/**
- * Runs `measure` with both servers. What is measured is what ships: another compiler's output can be half as
- * fast.
- */
+/** Runs `measure` with both servers. */
 export async function withServers<T>(
   measure: (subject: Server, baseline: Server) => Promise<T>,
   baseline: ServerKind = 'plain',
 ): Promise<T> {
-  buildIfOld()
   const servers = [await Server.start('synicd'), await Server.start(baseline)]
   try {
     return await measure(servers[0], servers[1])

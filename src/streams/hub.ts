@@ -1,5 +1,6 @@
 /** All clients of one partition: at the end of a turn each is told what is new, in frames made once. */
 import { numberOf } from '../api/notification.js'
+import { Shared } from './arena.js'
 import type { Run, StreamPartition } from './protocol.js'
 import { type Block, deliveriesOf, type StreamSession, wantedOf } from './session.js'
 import type { Turn } from './turn.js'
@@ -42,7 +43,10 @@ export class PartitionHub {
 
   readonly #distribute = (): void => {
     this.#isAwaited = false
+    // Frames that one has been told already are for the others, too.
+    this.turn.arena.hold()
     for (const session of this.#sessions.keys()) this.#tell(session)
+    this.turn.arena.release()
     this.#made = null
     this.#last = null
     this.partition.settle()
@@ -69,7 +73,8 @@ export class PartitionHub {
   #make({ likeness, filter, protocol }: StreamSession, run: Run, first: number): Block {
     const wanted = wantedOf(run, filter)
     protocol.share(run, wanted, this.#frames)
-    const block = { first, likeness, frames: this.#frames.take(), deliveries: deliveriesOf(run, wanted) }
+    const frames = new Shared(this.#frames.take(this.turn.arena))
+    const block = { first, likeness, frames, deliveries: deliveriesOf(run, wanted) }
     // A single client's frames need not be found again.
     if (this.#sessions.size === 1) return block
     this.#made ??= new Map()

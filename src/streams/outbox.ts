@@ -1,11 +1,12 @@
 /** Frames on their way to one socket: gathered during a turn of the loop, written at its end. */
 import { RecordBuffer } from '../api/records.js'
+import { Shared } from './arena.js'
 import type { Turn } from './turn.js'
 import { FrameBuffer } from './websocket-frames.js'
 
 /** The socket below, after the WebSocket handshake. */
 export interface Pipe {
-  /** Takes bytes; whole frames. */
+  /** Takes bytes, whole frames; they may change once `writableLength` is 0 again. */
   write(bytes: Uint8Array): void
   /** What is written until `uncork` leaves together. */
   cork(): void
@@ -21,7 +22,7 @@ export interface Outlet {
   /** Records, from `from` up to `to`; those of a turn that nothing comes between make one message. */
   record(words: Int32Array, from: number, to: number): void
   /** Frames made once for many. */
-  frames(bytes: Uint8Array): void
+  frames(frames: Shared): void
   /** Bytes accepted and not yet with the kernel. */
   buffered(): number
   close(code: number, reason: string): void
@@ -36,7 +37,7 @@ const SPARE_BYTES_MAX = 4 * FLUSH_BYTES
 export class Outbox implements Outlet {
   readonly #spare: Spare
   #buffers: Buffers | null = null
-  #pieces: Uint8Array[] = []
+  #pieces: Shared[] = []
   #piecesBytes = 0
   #open = true
 
@@ -62,11 +63,11 @@ export class Outbox implements Outlet {
     if (records.length * 4 > FLUSH_BYTES) this.flush()
   }
 
-  frames(bytes: Uint8Array): void {
+  frames(frames: Shared): void {
     this.#gather()
     const before = this.#closeMessage()
-    if (before !== null) this.#push(before)
-    this.#push(bytes)
+    if (before !== null) this.#push(new Shared(before))
+    this.#push(frames)
     if (this.#piecesBytes > FLUSH_BYTES) this.flush()
   }
 
@@ -100,26 +101,35 @@ export class Outbox implements Outlet {
       this.#pieces = []
       this.#piecesBytes = 0
     }
-    if (!this.#open) return
+    if (this.#open) this.#write(pieces, last)
+    this.turn.arena.release()
+  }
+
+  #write(pieces: readonly Shared[], last: Uint8Array | null): void {
+    const { pipe } = this
+    // A socket that does not pass on what it has would keep the arena to itself.
+    const isClogged = pipe.writableLength > 0
     // Mostly there is nothing but this turn's answers.
-    if (pieces.length === 0) return last === null ? undefined : this.pipe.write(last)
-    if (last !== null) pieces.push(last)
-    if (pieces.length > 1) this.pipe.cork()
-    for (const piece of pieces) this.pipe.write(piece)
-    if (pieces.length > 1) this.pipe.uncork()
+    const isOne = pieces.length === 0 || (pieces.length === 1 && last === null)
+    if (!isOne) pipe.cork()
+    for (const piece of pieces) pipe.write(isClogged ? piece.lasting : piece.bytes)
+    if (last !== null) pipe.write(isClogged ? Buffer.from(last) : last)
+    if (!isOne) pipe.uncork()
+    if (!isClogged && pipe.writableLength > 0) this.turn.arena.keep()
   }
 
   #gather(): Buffers {
     if (this.#buffers === null) {
       this.#buffers = this.#spare.take()
+      this.turn.arena.hold()
       this.turn.write(this.flush)
     }
     return this.#buffers
   }
 
-  #push(piece: Uint8Array): void {
+  #push(piece: Shared): void {
     this.#pieces.push(piece)
-    this.#piecesBytes += piece.length
+    this.#piecesBytes += piece.bytes.length
   }
 
   /** Ends the message that records are gathered for; returns what belongs behind the pieces, or null. */
@@ -128,7 +138,7 @@ export class Outbox implements Outlet {
     const { frames, records } = this.#buffers
     if (records.length > 0) frames.binary(records.words, 0, records.length)
     records.clear()
-    return frames.length === 0 ? null : frames.take()
+    return frames.length === 0 ? null : frames.take(this.turn.arena)
   }
 }
 

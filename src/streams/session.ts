@@ -1,6 +1,7 @@
 /** The stream of one client, without a socket: what it asks for, what it is told, and what if it is slow. */
 import { CLOSE_BAD_FRAME, CLOSE_TOO_SLOW, type Filter } from '../api/frames.js'
 import { deliverySource, numberOf } from '../api/notification.js'
+import type { Shared } from './arena.js'
 import { NotificationFilter } from './filter.js'
 import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
@@ -37,7 +38,7 @@ export interface Block {
   /** Number of the first notification of its run, and whose clients it fits. */
   readonly first: number
   readonly likeness: string
-  readonly frames: Uint8Array
+  readonly frames: Shared
   readonly deliveries: readonly Deliveries[]
 }
 
@@ -190,7 +191,7 @@ export class StreamSession implements Requests {
   catchUpShared(blocks: Blocks): void {
     this.#tell((run) => {
       const { frames, deliveries } = blocks(this, run)
-      if (frames.length === 0) return
+      if (frames.bytes.length === 0) return
       this.outlet.frames(frames)
       this.observe(deliveries)
     })

@@ -1,9 +1,14 @@
+/** When things are written: together, at the end of what brought them about. */
+import { Arena } from './arena.js'
+
 /**
  * One turn of the event loop: however many batches come in it, news is handed out once, at its end, and a
  * socket is written to once for what it sent, and once for what others did. A write for each would cost ten
  * times as much.
  */
 export class Turn {
+  /** What is written lies here until then. */
+  readonly arena = new Arena()
   readonly #hubs: Queue
   readonly #outboxes: Queue
 

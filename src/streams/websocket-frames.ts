@@ -2,6 +2,8 @@
  * Messages of a server as WebSocket frames (RFC 6455, section 5.2: one frame each, unmasked). The library
  * frames for one socket at a time; here a frame is built once for all who get it, many to a buffer.
  */
+import type { Arena } from './arena.js'
+
 const FIN_TEXT = 0x81
 const FIN_BINARY = 0x82
 const HEADER_MAX = 10
@@ -70,9 +72,9 @@ export class FrameBuffer {
     this.length = at
   }
 
-  /** The frames so far, in a buffer of their own; this one is empty then. */
-  take(): Buffer {
-    const frames = Buffer.allocUnsafe(this.length)
+  /** The frames so far, in bytes of the arena; this buffer is empty then. */
+  take(arena: Arena): Buffer {
+    const frames = arena.carve(this.length)
     this.#bytes.copy(frames, 0, 0, this.length)
     this.length = 0
     return frames

@@ -11,7 +11,7 @@ export interface SourceFile {
   readonly text: string
 }
 
-const NOT_OURS = new Set(['node_modules', 'dist', 'coverage', 'test-results', '.git'])
+const NOT_OURS = new Set(['node_modules', 'dist', '.bundles', 'coverage', 'test-results', '.git'])
 
 /** Every file below `folder`, but for what is installed, built or versioned. */
 function pathsBelow(folder: string): string[] {

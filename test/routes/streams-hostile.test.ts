@@ -2,11 +2,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { bundled } from '../../scripts/bundled.js'
 import { BIN_PROTOCOL, JSON_PROTOCOL } from '../../src/api/frames.js'
-import { requireBuilt } from '../support/built.js'
 import {
   closeCode,
   pingFrame,
@@ -25,7 +24,7 @@ import {
 } from '../support/stream-socket.js'
 
 const MEGABYTE = 1024 * 1024
-const SERVER = join(import.meta.dirname, '../support/stream-server.mjs')
+const SERVER = bundled('test/support/stream-process.ts')
 /** What may remain of an attack, and what may be held while it lasts. */
 const LEFT_BYTES = 20 * MEGABYTE
 const HELD_BYTES = 64 * MEGABYTE
@@ -88,7 +87,6 @@ const POST = post(0, 'ab'.repeat(240))
 const FLOOD = Array.from({ length: 200 }, () => [complete(), POST]).flat()
 
 beforeAll(async () => {
-  requireBuilt()
   child = fork(SERVER, { execArgv: ['--expose-gc'] })
   ;[{ address }] = (await once(child, 'message')) as [{ address: string }]
   url = `${address.replace('http', 'ws')}/v1/partitions/p1/stream`

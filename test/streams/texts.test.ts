@@ -1,6 +1,7 @@
 /** Texts on their way in and out: short ones and ASCII are read and written another way than the others. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { Arena } from '../../src/streams/arena.js'
 import { Inbox } from '../../src/streams/inbox.js'
 import { Incoming } from '../../src/streams/incoming.js'
 import { FrameBuffer } from '../../src/streams/websocket-frames.js'
@@ -47,7 +48,7 @@ describe('a text that goes out', () => {
     const frames = new FrameBuffer()
     const texts = ['x'.repeat(length), `${'x'.repeat(Math.max(0, length - 1))}é`]
     for (const text of texts) frames.text(text)
-    expect(messagesIn(frames.take()).map(({ payload }) => payload.toString())).toEqual(texts)
+    expect(messagesIn(frames.take(new Arena())).map(({ payload }) => payload.toString())).toEqual(texts)
   })
 
   it('is written as it is, whatever was before', () =>
@@ -55,7 +56,7 @@ describe('a text that goes out', () => {
       fc.property(fc.array(anyText, { maxLength: 6 }), (texts) => {
         const frames = new FrameBuffer()
         for (const text of texts) frames.text(text)
-        expect(messagesIn(frames.take()).map(({ payload }) => payload.toString())).toEqual(texts)
+        expect(messagesIn(frames.take(new Arena())).map(({ payload }) => payload.toString())).toEqual(texts)
       }),
     ))
 })

@@ -1,16 +1,16 @@
-// A partition host in a process of its own, as it is built: with its meter, or with one that does nothing.
-import { encodeOp } from '../../dist/src/api/op-encode.js'
-import { tuneCompiler } from '../../dist/src/cli/compiler.js'
-import { LatencyTracker } from '../../dist/src/engine/latency.js'
-import { DEFAULT_LIMITS } from '../../dist/src/engine/limits.js'
-import { Meter } from '../../dist/src/engine/meter.js'
-import { PartitionHost } from '../../dist/src/engine/partition-host.js'
-import { Effects } from '../../dist/src/synic/effects.js'
-import { Machine } from '../../dist/src/synic/machine.js'
-import { OpWriter } from '../../dist/src/synic/op.js'
-import { Partition } from '../../dist/src/synic/partition.js'
-import { resolveOptions } from '../../dist/src/synic/profile.js'
-import { WordBuffer } from '../../dist/src/synic/word-buffer.js'
+// A partition host in a process of its own, as it ships: with its meter, or with one that does nothing.
+import { encodeOp } from '../../src/api/op-encode.js'
+import { tuneCompiler } from '../../src/cli/compiler.js'
+import { LatencyTracker } from '../../src/engine/latency.js'
+import { DEFAULT_LIMITS } from '../../src/engine/limits.js'
+import { Meter } from '../../src/engine/meter.js'
+import { PartitionHost, type RecordBatch } from '../../src/engine/partition-host.js'
+import { Effects } from '../../src/synic/effects.js'
+import { Machine, type PartitionConfig } from '../../src/synic/machine.js'
+import { OpWriter } from '../../src/synic/op.js'
+import { Partition } from '../../src/synic/partition.js'
+import { resolveOptions } from '../../src/synic/profile.js'
+import { WordBuffer } from '../../src/synic/word-buffer.js'
 
 const VCPUS = 64
 /** Message cycles in a batch. */
@@ -19,16 +19,22 @@ const BATCHES = 3000
 const GPA_PAGES = 0x10_0000
 
 /** Counts and latencies go through the tracker, which the host makes: its class is what can be silenced. */
-function silence() {
+function silence(): void {
   LatencyTracker.prototype.follow = () => {}
-  for (const method of ['countOps', 'countFailed']) Meter.prototype[method] = () => {}
+  for (const method of ['countOps', 'countFailed'] as const) Meter.prototype[method] = () => {}
 }
 
-function hostWith(meter) {
+function hostWith(meter: Meter): PartitionHost {
   const limits = DEFAULT_LIMITS
   const options = resolveOptions('kvm-synic2', 'guest', {})
   const { memoryPagesMax } = limits
-  const config = { kind: 'guest', profile: 'kvm-synic2', gpaPages: GPA_PAGES, memoryPagesMax, options }
+  const config: PartitionConfig = {
+    kind: 'guest',
+    profile: 'kvm-synic2',
+    gpaPages: GPA_PAGES,
+    memoryPagesMax,
+    options,
+  }
   const effects = new Effects()
   const scratch = { batch: new OpWriter(), clock: new OpWriter(), effects }
   const env = {
@@ -48,7 +54,7 @@ function hostWith(meter) {
     'off',
   )
   for (let vcpu = 0; vcpu < VCPUS; vcpu++) {
-    const write = (msr, value) => ({ op: 'msr.write', vcpu, msr, value })
+    const write = (msr: string, value: number) => ({ op: 'msr.write', vcpu, msr, value })
     const simp = write('SIMP', 0x10_0001 + vcpu * 0x2000)
     host.applyBatch([{ op: 'vcpu.create', vcpu }, simp, write('SINT2', 0xf3), write('SCONTROL', 1)])
   }
@@ -56,7 +62,7 @@ function hostWith(meter) {
 }
 
 /** Messages posted, taken, completed and ended, on each vCPU in turn. */
-function batchFor(host) {
+function batchFor(host: PartitionHost): RecordBatch {
   const writer = new OpWriter()
   for (let i = 0; i < CYCLES; i++) {
     const vcpu = i % VCPUS
@@ -78,7 +84,7 @@ const batch = batchFor(host)
 const out = new WordBuffer(16 * 1024)
 
 /** Nanoseconds a message cycle. */
-function round() {
+function round(): number {
   const startMs = performance.now()
   for (let i = 0; i < BATCHES; i++) {
     out.clear()
@@ -87,6 +93,6 @@ function round() {
   return ((performance.now() - startMs) * 1e6) / BATCHES / CYCLES
 }
 
-process.on('message', () => process.send(round()))
+process.on('message', () => process.send?.(round()))
 process.on('disconnect', () => process.exit(0))
-process.send('ready')
+process.send?.('ready')

@@ -1,24 +1,25 @@
-// One server in a process of its own, in plain JavaScript: `synicd` as it is built, the same `unmetered`, or
-// bare `ws`.
-import { WebSocketServer } from 'ws'
+// One server in a process of its own: `synicd` as it ships, the same `unmetered`, or bare `ws`.
+import type { AddressInfo } from 'node:net'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { buildApp } from '../../src/app.js'
+import { tuneCompiler } from '../../src/cli/compiler.js'
+import { LatencyTracker } from '../../src/engine/latency.js'
+import { Meter } from '../../src/engine/meter.js'
+import { Service } from '../../src/engine/service.js'
+import { Health } from '../../src/telemetry/health.js'
+import { createMetrics } from '../../src/telemetry/metrics.js'
+import type { ServerKind } from './server.js'
 
 const HOST = '127.0.0.1'
 const VCPUS = 4
 
 /** Each vCPU has SINT2 open and a message page. */
-function enlighten(vcpu) {
-  const write = (msr, value) => ({ op: 'msr.write', vcpu, msr, value })
+function enlighten(vcpu: number) {
+  const write = (msr: string, value: number) => ({ op: 'msr.write', vcpu, msr, value })
   return [write('SIMP', 0x10_0001 + vcpu * 0x2000), write('SINT2', 0xf3), write('SCONTROL', 1)]
 }
 
-async function synicd() {
-  const [{ tuneCompiler }, { buildApp }, { Service }, { Health }, { createMetrics }] = await Promise.all([
-    import('../../dist/src/cli/compiler.js'),
-    import('../../dist/src/app.js'),
-    import('../../dist/src/engine/service.js'),
-    import('../../dist/src/telemetry/health.js'),
-    import('../../dist/src/telemetry/metrics.js'),
-  ])
+async function synicd(): Promise<number> {
   tuneCompiler()
   const service = new Service()
   // What watching costs is measured by itself: `npm run bench -- audit`.
@@ -28,33 +29,29 @@ async function synicd() {
   health.start()
   const app = await buildApp({ service, metrics: createMetrics(service), health })
   await app.listen({ host: HOST, port: 0 })
-  return app.server.address().port
+  return (app.server.address() as AddressInfo).port
 }
 
 /** Nothing is counted, and no delivery followed. */
-async function unmetered() {
-  const [{ LatencyTracker }, { Meter }] = await Promise.all([
-    import('../../dist/src/engine/latency.js'),
-    import('../../dist/src/engine/meter.js'),
-  ])
+function unmetered(): Promise<number> {
   LatencyTracker.prototype.follow = () => {}
-  for (const method of ['countOps', 'countFailed', 'observe', 'observeSocket'])
+  for (const method of ['countOps', 'countFailed', 'observe', 'observeSocket'] as const)
     Meter.prototype[method] = () => {}
   return synicd()
 }
 
-const starts = { synicd, unmetered, plain }
+const starts: Readonly<Record<ServerKind, () => Promise<number>>> = { synicd, unmetered, plain }
 
 /**
  * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=&answer=` asks for with each
  * of its messages, which then has its answer, too. One `send` for each message and socket, as anybody would
  * write it.
  */
-async function plain() {
-  const listeners = new Map()
+async function plain(): Promise<number> {
+  const listeners = new Map<WebSocket, { binary: boolean }>()
   const server = new WebSocketServer({ host: HOST, port: 0, perMessageDeflate: false })
   server.on('connection', (socket, request) => {
-    const { pathname, searchParams } = new URL(request.url, 'ws://bench')
+    const { pathname, searchParams } = new URL(request.url ?? '', 'ws://bench')
     const bytes = Buffer.alloc(Number(searchParams.get('bytes')), 'x')
     const times = Number(searchParams.get('times'))
     const options = { binary: socket.protocol.endsWith('.bin') }
@@ -72,8 +69,8 @@ async function plain() {
       })
     }
   })
-  await new Promise((resolve) => server.on('listening', resolve))
-  return server.address().port
+  await new Promise<void>((resolve) => server.on('listening', resolve))
+  return (server.address() as AddressInfo).port
 }
 
 const questions = {
@@ -82,12 +79,12 @@ const questions = {
     return user + system
   },
   rss() {
-    globalThis.gc()
-    globalThis.gc()
+    globalThis.gc?.()
+    globalThis.gc?.()
     return process.memoryUsage().rss
   },
 }
 
-process.on('message', (question) => process.send(questions[question]()))
+process.on('message', (question: keyof typeof questions) => process.send?.(questions[question]()))
 process.on('disconnect', () => process.exit(0))
-process.send(await starts[process.argv[2]]())
+process.send?.(await starts[process.argv[2] as ServerKind]())

@@ -1,0 +1,2 @@
+/** See bundle.mjs. */
+export function bundle(root: string, entryPoints: string[], outdir: string): void

@@ -157,9 +157,7 @@ export async function clockRows(): Promise<Row[]> {
   const server = createServer({ noDelay: true }, (socket) => socket.pipe(socket)).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  const peer = fork(fileURLToPath(import.meta.url), ['--echo-client', String(port)], {
-    execArgv: ['--import', 'tsx'],
-  })
+  const peer = fork(fileURLToPath(import.meta.url), ['--echo-client', String(port)], { execArgv: [] })
   await once(peer, 'message')
   try {
     return [...(await fewRows()), ...(await manyRows(peer))]

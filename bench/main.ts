@@ -56,7 +56,7 @@ async function main(args: readonly string[]): Promise<void> {
     date: new Date().toISOString(),
   }
   // What is measured is what ships: another compiler's output can be half as fast.
-  const program = bundled('bench/main.ts')
+  const program = await bundled('bench/main.ts')
   const rows: Row[] = []
   for (const section of chosen) {
     process.stderr.write(`${section} ...\n`)

@@ -1,21 +1,22 @@
 // REST against bare Fastify: both servers in processes of their own, loaded in turn, round by round.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
 import autocannon from 'autocannon'
+import { bundled } from '../scripts/bundled.js'
 import { median, type Row, summary } from './measure.js'
 
 const ROUNDS = 6
 const SECONDS = 2
 const CONNECTIONS = 8
 
+const PROGRAM = await bundled('bench/rest-process.ts')
+
 class Server {
   address = ''
   private constructor(private readonly child: ChildProcess) {}
 
   static async start(which: 'bare' | 'synicd'): Promise<Server> {
-    const script = join(import.meta.dirname, 'rest-server.ts')
-    const server = new Server(fork(script, [which], { execArgv: ['--import', 'tsx'] }))
+    const server = new Server(fork(PROGRAM, [which], { execArgv: [] }))
     server.address = (await server.#reply<{ address: string }>()).address
     return server
   }

@@ -41,7 +41,7 @@ if (skipped !== undefined) {
   })
   if (status !== 0) process.exit(status ?? 1)
   const { bundle } = await import('./bundle.mjs')
-  bundle(root, ENTRIES, 'dist')
+  await bundle(root, ENTRIES, 'dist')
   cpSync(inRoot('scenarios'), inRoot('dist', 'scenarios'), { recursive: true })
   removeOlderThan(startMs)
   chmodSync(inRoot('dist', 'src', 'cli', 'main.js'), 0o755)

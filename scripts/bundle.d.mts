@@ -1,2 +1,2 @@
 /** See bundle.mjs. */
-export function bundle(root: string, entryPoints: string[], outdir: string): void
+export function bundle(root: string, entryPoints: string[], outdir: string): Promise<void>

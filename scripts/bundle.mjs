@@ -1,7 +1,41 @@
 // Draws the modules behind an entry together. What a module imports from another is looked up each time it is
 // used; in one file functions lie side by side, and constants stand in the code as the numbers they are
 // (ADR 8).
-import { buildSync } from 'esbuild'
+import { readFileSync } from 'node:fs'
+import { build } from 'esbuild'
+
+/** A constant that is a number, or a calculation with numbers alone. */
+const NUMBER = /^(export )?const ([A-Z][A-Z0-9_]*) = [-+*|<>() 0-9a-fx_]+$/gm
+const NUMBERS = '?numbers'
+
+/**
+ * esbuild puts a number where it is used if its constant stands in front of all else in its module, imports too:
+ * then nobody can use it too early. So the numbers of a module are given a module of their own. Lines stay.
+ */
+const numbersApart = {
+  name: 'numbers-apart',
+  setup({ onLoad, onResolve }) {
+    onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const source = readFileSync(path, 'utf8')
+      const numbers = [...source.matchAll(NUMBER)]
+      if (numbers.length === 0) return undefined
+      const from = JSON.stringify(path + NUMBERS)
+      const all = numbers.map(([, , name]) => name)
+      const exported = numbers.filter(([, isExported]) => isExported).map(([, , name]) => name)
+      const links = `import { ${all} } from ${from}; export { ${exported} };`
+      return { contents: `${links} ${source.replaceAll(NUMBER, '')}`, loader: 'ts' }
+    })
+    onResolve({ filter: /\?numbers$/ }, ({ path }) => ({ path, namespace: 'numbers' }))
+    onLoad({ filter: /.*/, namespace: 'numbers' }, ({ path }) => {
+      const source = readFileSync(path.slice(0, -NUMBERS.length), 'utf8')
+      const numbers = source.match(NUMBER) ?? []
+      return {
+        contents: numbers.map((each) => each.replace(/^(export )?/, 'export ')).join('\n'),
+        loader: 'ts',
+      }
+    })
+  },
+}
 
 /**
  * @param {string} root folder of the project, that paths are relative to
@@ -9,8 +43,8 @@ import { buildSync } from 'esbuild'
  * @param {string} outdir each entry lies there as it does in the project; what several share lies beside them,
  *   as deep below `outdir` as any module of `src`, so that paths relative to a module hold
  */
-export function bundle(root, entryPoints, outdir) {
-  buildSync({
+export async function bundle(root, entryPoints, outdir) {
+  await build({
     absWorkingDir: root,
     entryPoints,
     outdir,
@@ -25,5 +59,6 @@ export function bundle(root, entryPoints, outdir) {
     minifySyntax: true,
     sourcemap: 'linked',
     logLevel: 'warning',
+    plugins: [numbersApart],
   })
 }

@@ -13,7 +13,7 @@ function root(): string {
 }
 
 /** @param path of its source in the project, `.ts`; @returns the file to start with plain Node */
-export function bundled(path: string): string {
-  bundle(root(), [path], FOLDER)
+export async function bundled(path: string): Promise<string> {
+  await bundle(root(), [path], FOLDER)
   return join(root(), FOLDER, path.replace(/\.ts$/, '.js'))
 }

@@ -9,7 +9,7 @@ import { BIN_PROTOCOL, batchOf, messageCycles } from './frames.js'
 import { inTurn, type Pairs, pairRows, perCpuSecond, perSecond, ratioAtLeast } from './rows.js'
 import { withServers } from './server.js'
 
-const PROGRAM = bundled('bench/stream/metering-process.ts')
+const PROGRAM = await bundled('bench/stream/metering-process.ts')
 /** Two processes can differ though they do the same: so there are several of each. */
 const PROCESSES = 3
 const ROUNDS = 5

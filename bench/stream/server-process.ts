@@ -43,9 +43,9 @@ function unmetered(): Promise<number> {
 const starts: Readonly<Record<ServerKind, () => Promise<number>>> = { synicd, unmetered, plain }
 
 /**
- * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=&answer=` asks for with each
- * of its messages, which then has its answer, too. One `send` for each message and socket, as anybody would
- * write it.
+ * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=&answer=` asks for with
+ * each of its messages, which then has its answer, too. One `send` for each message and socket, as anybody
+ * would write it.
  */
 async function plain(): Promise<number> {
   const listeners = new Map<WebSocket, { binary: boolean }>()

@@ -6,7 +6,7 @@ import { bundled } from '../../scripts/bundled.js'
 export type ServerKind = 'synicd' | 'unmetered' | 'plain'
 
 /** What is measured is what ships: another compiler's output can be half as fast. */
-const PROGRAM = bundled('bench/stream/server-process.ts')
+const PROGRAM = await bundled('bench/stream/server-process.ts')
 
 export class Server {
   port = 0

@@ -11,55 +11,16 @@ import { Claims } from './claims.js'
 import * as d from './dispatch.js'
 import { BOOK_OPS, GsiBook } from './gsi-book.js'
 import { LEDGER_SINTS, Ledger } from './ledger.js'
+import { NO_OP, OpAtHand } from './op-at-hand.js'
 import { CLASS_OTHER, classAt, indexOfRegister, isNestedMsr, placeAt } from './registers.js'
-import type { Desk, Finding, OpView, Rule, Violation, Watcher } from './rule.js'
+import type { Desk, Finding, Rule, Violation, Watcher } from './rule.js'
 import { RULES } from './rules.js'
-
-/** What rules find at hand when liveness is judged: no op, no vCPU, nobody. */
-const NO_OP = new Int32Array(o.OP_ARGS + 3)
-NO_OP[o.OP_VCPU] = -1
-
-/** The op at hand; rules see it through the read-only OpView. What its record says is read there. */
-class Op implements OpView {
-  code = 0
-  seq = 0
-  words: Int32Array = NO_OP
-  at = 0
-  msr = -1
-  file = -1
-  oldLo = 0
-  oldHi = 0
-
-  get vcpu(): number {
-    return this.words[this.at + o.OP_VCPU]
-  }
-
-  get actor(): number {
-    return this.words[this.at + o.OP_ACTOR]
-  }
-
-  get byHost(): boolean {
-    return (this.words[this.at] & o.OP_BY_HOST) !== 0
-  }
-
-  get newLo(): number {
-    return this.words[this.at + o.OP_ARGS + 1]
-  }
-
-  get newHi(): number {
-    return this.words[this.at + o.OP_ARGS + 2]
-  }
-}
 
 const NOTHING = () => {}
 const isOneOf = (codes: readonly number[]) =>
   Uint8Array.from(o.OP_NAMES, (_, code) => (codes.includes(code) ? 1 : 0))
 const CHANGES_ACTORS = isOneOf(d.PASSAGES)
 const CHANGES_BOOK = isOneOf(BOOK_OPS)
-/** By what an op is: the kinds of effects by which it concerns GSIs. */
-const GSI_KINDS = Int32Array.from({ length: d.KEYS >> d.WHAT_SHIFT }, (_, what) =>
-  what === o.OP_GSI_ASSERT ? 1 << e.EFFECT_IRQ : 1 << e.EFFECT_ACK,
-)
 /** Where the registers of the ledger lie in a file's row: two words each, in the order of the slab. */
 const FILE_WORD = Int8Array.of(SCONTROL, SIEFP, SIMP, SIRBP)
 /** Whom an op concerns is looked up behind it. */
@@ -79,7 +40,7 @@ export class Auditor implements Desk {
   readonly claims: Claims
   readonly ledger: Ledger
   readonly gsis: GsiBook
-  readonly op = new Op()
+  readonly op = new OpAtHand()
   hasCrashed = false
   /** Findings of the op at hand. */
   readonly found: Violation[] = []
@@ -168,8 +129,12 @@ export class Auditor implements Desk {
       this.#key = this.#dispatch.isWriteAwaited(words[at + o.OP_ARGS]) ? this.#lookAhead() : LATER
       return
     }
-    this.claims.meet(words[at + o.OP_ACTOR])
-    const key = keyOfOp(code, words[at + o.OP_ACTOR])
+    const actor = words[at + o.OP_ACTOR]
+    let key = d.keyOfCode(code) | d.CHANGES
+    if (actor !== 0) {
+      key |= d.NAMED
+      this.claims.meet(actor)
+    }
     this.#key = key
     if (this.#dispatch.isOpAwaited[code] === 1) {
       op.msr = -1
@@ -181,49 +146,53 @@ export class Auditor implements Desk {
   /** The same op was applied; its effects stand in the machine. Small, so that it is drawn into the loop. */
   after(): void {
     const { effects } = this.m
-    let { kinds } = effects
+    const { kinds } = effects
     if (this.#key === LATER) {
       if (kinds === 0 && effects.file >= 0 && this.#isRepetition(effects)) return
       this.#key = this.#lookBack(effects)
     }
     const key = this.#key | this.#awake
-    if ((kinds & GSI_KINDS[key >> d.WHAT_SHIFT]) !== 0) kinds = this.#withGsiNews(kinds)
-    const { usual, telling } = this.#dispatch
-    if (((kinds ^ usual[key]) & telling[key]) !== 0 || !isPlain(effects)) this.#judge(kinds)
+    const isRefused = !isPlain(effects)
+    if (isRefused || this.#dispatch.isOdd(key, kinds)) this.#look(key, kinds, isRefused)
+  }
+
+  /** An edge or an acknowledgement is put down; mostly that is all. */
+  #look(key: number, kinds: number, isRefused: boolean): void {
+    if ((kinds & d.gsiKindsOf(key >> d.WHAT_SHIFT)) !== 0) kinds = this.#withGsiNews(key, kinds)
+    if (isRefused || this.#dispatch.concerns(key, kinds))
+      this.#judge(isRefused ? key | d.REFUSED : key, kinds)
   }
 
   /** Takes in what befell GSIs; the kinds, and GSI_NEWS where it is out of the ordinary. */
-  #withGsiNews(kinds: number): number {
+  #withGsiNews(key: number, kinds: number): number {
     const { words, at } = this.op
     const seq = this.#partition.seq
     const isOrdinary =
-      (words[at] & o.OP_CODE) === o.OP_GSI_ASSERT
+      key >> d.WHAT_SHIFT === o.OP_GSI_ASSERT
         ? this.gsis.asserted(words[at + o.OP_ARGS], words[at + o.OP_ACTOR], seq)
         : this.gsis.acknowledged(seq)
     return isOrdinary ? kinds : kinds | (1 << d.GSI_NEWS)
   }
 
   /** Somebody may have something to say of the op. */
-  #judge(kinds: number): void {
+  #judge(key: number, kinds: number): void {
     const { op, m } = this
-    const { effects } = m
     const seq = this.#partition.seq
-    let key = this.#key | this.#awake
     const what = key >> d.WHAT_SHIFT
     if (key < d.WRITES) {
-      if (!this.#dispatch.isLearnt(key)) this.#dispatch.learn(key)
+      const met = key & ~d.REFUSED
+      if (!this.#dispatch.isLearnt(met)) this.#dispatch.learn(met)
       op.msr = -1
       op.file = -1
       if (CHANGES_BOOK[what] === 1) this.gsis.changed(what, op.words[op.at + o.OP_ARGS], seq)
     }
     const { file } = op
-    if (!isPlain(effects)) key |= d.REFUSED
     if (file >= 0 && (m.w[file + SCONTROL] & 1) === 0) key |= d.OFF
     const numbers = kinds === 0 ? this.#dispatch.quiet(key) : this.#dispatch.after(key, kinds)
     if (numbers.length > 0) this.#ask(numbers, this.#afters, seq)
     if (file >= 0) this.#note(key, numbers.length === 0)
     else if (CHANGES_ACTORS[what] === 1) this.#passed()
-    else if ((kinds & (1 << e.EFFECT_LIFECYCLE)) !== 0 && isCrash(effects)) this.hasCrashed = true
+    else if ((kinds & (1 << e.EFFECT_LIFECYCLE)) !== 0 && isCrash(m.effects)) this.hasCrashed = true
   }
 
   #ask(numbers: d.List, methods: readonly (() => void)[], seq: number): void {
@@ -278,7 +247,7 @@ export class Auditor implements Desk {
     const v = m.rowOf(op.vcpu)
     const msr = words[at + o.OP_ARGS]
     const index = indexOfRegister(msr)
-    let key = keyOfOp(o.OP_MSR_WRITE, words[at + o.OP_ACTOR])
+    let key = KEY_OTHER | (op.actor === 0 ? 0 : d.NAMED)
     op.msr = v < 0 ? -1 : msr
     op.file = -1
     if (v >= 0 && index >= 0)
@@ -362,12 +331,6 @@ export class Auditor implements Desk {
     if (at >= this.#silent.length) this.#silent = new Int32Array(m.w.length)
     this.#silent[at] = isSilent && (key & (d.CHANGES | d.OFF | d.REFUSED)) === 0 ? op.actor + 1 : 0
   }
-}
-
-/** The key of an op that is no write to a register of a class. */
-function keyOfOp(code: number, actor: number): number {
-  const key = code === o.OP_MSR_WRITE ? KEY_OTHER : d.keyOfCode(code) | d.CHANGES
-  return actor === 0 ? key : key | d.NAMED
 }
 
 /** Plain success, with a message delivered if there was one. */

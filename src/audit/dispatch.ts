@@ -19,6 +19,10 @@ const CODES = o.OP_NAMES.length
 const ALL_KINDS = -1
 /** No kind has number 0. */
 const NO_KIND = 1
+// Words of a habit, behind the kinds that are usual.
+const LOOKED_AT = 1
+const CONCERNING = 2
+const HABIT = 3
 /** SCONTROL to SINT15. */
 const REGISTERS = HV_X64_MSR_STIMER0_CONFIG - HV_X64_MSR_SCONTROL
 
@@ -60,11 +64,11 @@ export class Dispatch {
   /** Lists by key for ops without consequences; made when first met, since most never are. */
   readonly #quiet: (List | undefined)[] = Array.from({ length: KEYS }, () => undefined)
   /**
-   * By key: an op nobody is asked about has the `usual` kinds of effects, as far as they are `telling`. Until
-   * that is worked out, and where the op as such matters, nothing is usual.
+   * Three words a key: the kinds of effects that are usual of such an op, those by which it is looked at, and
+   * among these the ones that concern a rule. Until that is worked out, and where the op as such matters,
+   * nothing is usual.
    */
-  readonly usual = new Int32Array(KEYS).fill(NO_KIND)
-  readonly telling = new Int32Array(KEYS).fill(ALL_KINDS)
+  readonly #habits = new Int32Array(HABIT * KEYS).fill(ALL_KINDS)
   /** By code, 1: somebody may be asked before such an op. */
   readonly isOpAwaited: Uint8Array
   /** The same for writes, by the register's place in its table. */
@@ -103,8 +107,20 @@ export class Dispatch {
     return list
   }
 
+  /** Is it worth a look? If not, nobody is asked about an op of this key with these kinds of effects. */
+  isOdd(key: number, kinds: number): boolean {
+    const at = HABIT * key
+    return ((kinds ^ this.#habits[at]) & this.#habits[at + LOOKED_AT]) !== 0
+  }
+
+  /** Is somebody asked about it, with what a look at GSIs has shown? */
+  concerns(key: number, kinds: number): boolean {
+    const at = HABIT * key
+    return ((kinds ^ this.#habits[at]) & this.#habits[at + CONCERNING]) !== 0
+  }
+
   isLearnt(key: number): boolean {
-    return this.telling[key] !== ALL_KINDS
+    return this.#habits[HABIT * key] !== ALL_KINDS
   }
 
   /**
@@ -113,7 +129,7 @@ export class Dispatch {
    */
   learn(key: number): void {
     const code = key >> WHAT_SHIFT
-    this.telling[key] = NO_KIND
+    this.#habit(key, NO_KIND, NO_KIND)
     if (PASSAGES.includes(code) || BOOK_OPS.includes(code)) return
     const unless = this.#interests.flat().reduce((kinds, interest) => {
       const isMissed = interest.unless !== undefined && isAbout(interest, key, 0)
@@ -123,8 +139,14 @@ export class Dispatch {
     if (concerns(unless)) return
     let telling = 1 << e.EFFECT_LIFECYCLE
     for (let kind = 1; kind < KINDS; kind++) if (concerns(unless ^ (1 << kind))) telling |= 1 << kind
-    this.usual[key] = unless
-    this.telling[key] = telling
+    this.#habit(key, unless, telling)
+  }
+
+  #habit(key: number, usual: number, concerning: number): void {
+    const at = HABIT * key
+    this.#habits[at] = usual
+    this.#habits[at + LOOKED_AT] = concerning | gsiKindsOf(key >> WHAT_SHIFT)
+    this.#habits[at + CONCERNING] = concerning
   }
 
   /** May somebody be asked before a write to this MSR? */
@@ -155,6 +177,9 @@ export class Dispatch {
     )
   }
 }
+
+/** By what an op is: the kinds of effects by which it concerns GSIs. */
+export const gsiKindsOf = (what: number) => (what === o.OP_GSI_ASSERT ? 1 << e.EFFECT_IRQ : 1 << e.EFFECT_ACK)
 
 function isAbout(interest: Interest, key: number, kinds: number): boolean {
   const { ops = [], registers = [], effects = [], unless = 0 } = interest

@@ -26,19 +26,24 @@ export interface Edge {
   readonly actor: number
 }
 
-/** Words of an edge: those of its interrupt's effect, and the actor. */
-const COLUMNS = 4
+// Of an edge: when it was accepted, 0 = there is none; the words of its interrupt's effect; and the actor.
+const SEQ = 0
+const VCPU = 1
+const VECTOR = 2
+const ABOUT = 3
+const ACTOR = 4
+const COLUMNS = 5
 
 /** Ops that change what the book says of all GSIs, or of one: nothing is as it was. */
 export const BOOK_OPS = [OP_GSI_ROUTE, OP_IRQFD_BIND, OP_PARTITION_RESET, OP_VCPU_RESET, OP_KERNEL_BOOT]
 
 export class GsiBook {
-  /** When each GSI's edge was accepted, 0 = it has none; and its words. GSIs are few and close together. */
-  #seqs = new Float64Array(0)
-  #words = new Int32Array(0)
+  /** Rows by GSI, which are few and close together. */
+  #edges = new Float64Array(0)
   /** When a GSI was bound last. */
   readonly #bound = new Map<number, number>()
   readonly #isAllBound: boolean
+  #wasNeverBound = true
   /** When the table was replaced last. */
   routedSeq = 0
   /** GSIs that an op acknowledged, and the edge each acknowledgement was for: 0 = none. */
@@ -62,14 +67,15 @@ export class GsiBook {
     const { words } = this.m.effects
     let at = 0
     while (words[at] !== EFFECT_IRQ) at += EFFECT_WORDS[words[at]]
-    if (gsi >= this.#seqs.length) this.#growTo(gsi)
     const to = gsi * COLUMNS
-    this.#seqs[gsi] = seq
+    if (to >= this.#edges.length) this.#growTo(gsi)
+    const edges = this.#edges
+    edges[to + SEQ] = seq
     // vCPUs stay: where its file lies can be looked up when somebody asks.
-    this.#words[to] = words[at + 1]
-    this.#words[to + 1] = words[at + 2]
-    this.#words[to + 2] = words[at + 3]
-    this.#words[to + 3] = actor
+    edges[to + VCPU] = words[at + 1]
+    edges[to + VECTOR] = words[at + 2]
+    edges[to + ABOUT] = words[at + 3]
+    edges[to + ACTOR] = actor
     return this.#isAllBound || this.m.irqfds.has(gsi)
   }
 
@@ -79,18 +85,22 @@ export class GsiBook {
    */
   acknowledged(seq: number): boolean {
     const { words, length } = this.m.effects
-    this.#ackedBy = seq
-    this.#ackedCount = 0
+    let count = 0
+    let isOrdinary = false
     for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) {
       if (words[at] !== EFFECT_ACK) continue
       const gsi = words[at + 1]
-      if (this.#ackedCount === this.acked.length) this.#grow()
-      this.acked[this.#ackedCount] = gsi
-      const since = gsi < this.#seqs.length ? this.#seqs[gsi] : 0
-      this.ackedSeq[this.#ackedCount++] = since
-      if (since !== 0) this.#seqs[gsi] = 0
+      if (count === this.acked.length) this.#grow()
+      const row = gsi * COLUMNS
+      const since = row < this.#edges.length ? this.#edges[row] : 0
+      if (since !== 0) this.#edges[row] = 0
+      this.acked[count] = gsi
+      this.ackedSeq[count++] = since
+      isOrdinary = count === 1 && this.#isOrdinary(gsi, since)
     }
-    return this.#ackedCount === 1 && this.#isOrdinary(this.acked[0], this.ackedSeq[0])
+    this.#ackedBy = seq
+    this.#ackedCount = count
+    return isOrdinary
   }
 
   /** An op of BOOK_OPS was applied. @param first its first argument */
@@ -101,20 +111,22 @@ export class GsiBook {
         this.routedSeq = seq
         return
       case OP_IRQFD_BIND:
+        this.#wasNeverBound = false
         this.#bound.set(first, seq)
         return
       default:
+        this.#wasNeverBound = true
         this.#bound.clear()
-        this.#seqs.fill(0)
+        this.#edges.fill(0)
     }
   }
 
   /** GSIs with an edge that was not acknowledged, ascending. */
   *edges(): Generator<Edge> {
-    for (let gsi = 0; gsi < this.#seqs.length; gsi++) {
-      const seq = this.#seqs[gsi]
+    for (let row = 0; row < this.#edges.length; row += COLUMNS) {
+      const [seq, vcpu, vector, about, actor] = this.#edges.subarray(row, row + COLUMNS)
       if (seq === 0) continue
-      const [vcpu, vector, about, actor] = this.#words.subarray(gsi * COLUMNS, (gsi + 1) * COLUMNS)
+      const gsi = row / COLUMNS
       yield { gsi, seq, f: fileIn(this.m, vcpu, about), sint: sintIn(about), vector, actor }
     }
   }
@@ -125,8 +137,8 @@ export class GsiBook {
   }
 
   #isOrdinary(gsi: number, since: number): boolean {
-    if (!this.#isAllBound && !isResampled(this.m, gsi)) return false
-    return this.#bound.size === 0 || since === 0 || since >= this.boundSeq(gsi)
+    if (this.#isAllBound && this.#wasNeverBound) return true
+    return isResampled(this.m, gsi) && (since === 0 || since >= this.boundSeq(gsi))
   }
 
   /** A nested root acknowledges through two register files. */
@@ -139,11 +151,8 @@ export class GsiBook {
   }
 
   #growTo(gsi: number): void {
-    const seqs = new Float64Array(2 * (gsi + 1))
-    seqs.set(this.#seqs)
-    this.#seqs = seqs
-    const words = new Int32Array(COLUMNS * seqs.length)
-    words.set(this.#words)
-    this.#words = words
+    const edges = new Float64Array(2 * (gsi + 1) * COLUMNS)
+    edges.set(this.#edges)
+    this.#edges = edges
   }
 }

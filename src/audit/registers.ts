@@ -24,7 +24,6 @@ export const CLASSES: readonly RegisterClass[] = [
   'STIMER',
 ]
 export const CLASS_OTHER = 0
-export const CLASS_SCONTROL = 1
 export const CLASS_SINT = 6
 
 /** First register that has a class, and how many numbers from there on are looked up. */

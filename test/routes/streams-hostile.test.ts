@@ -24,7 +24,7 @@ import {
 } from '../support/stream-socket.js'
 
 const MEGABYTE = 1024 * 1024
-const SERVER = bundled('test/support/stream-process.ts')
+const SERVER = await bundled('test/support/stream-process.ts')
 /** What may remain of an attack, and what may be held while it lasts. */
 const LEFT_BYTES = 20 * MEGABYTE
 const HELD_BYTES = 64 * MEGABYTE

@@ -12,7 +12,7 @@ import {
 } from '../src/api/frames.js'
 import type { PartitionHost } from '../src/engine/partition-host.js'
 import { BinProtocol } from '../src/streams/bin-protocol.js'
-import { Inbox } from '../src/streams/inbox.js'
+import { Inbox, type InboxReader } from '../src/streams/inbox.js'
 import { Incoming } from '../src/streams/incoming.js'
 import { JsonProtocol } from '../src/streams/json-protocol.js'
 import { Outbox } from '../src/streams/outbox.js'
@@ -85,9 +85,9 @@ export class StreamClient {
   }
 
   /** Reads the socket ahead of the library, which listens to it and is told what it needs to know. */
-  #readAhead(raw: Socket, { message, parts }: Streams): Inbox {
+  #readAhead(raw: Socket, { message, parts, spareFrames }: Streams): Inbox {
     const [library] = raw.listeners('data') as ((bytes: Buffer) => void)[]
-    const inbox = new Inbox(message, parts.frameBytes, {
+    const reader: InboxReader = {
       message: (one) => {
         this.#ask(one)
         return this.#mayRead()
@@ -99,7 +99,8 @@ export class StreamClient {
         raw.off('data', read).on('data', library)
         library.call(raw, rest)
       },
-    })
+    }
+    const inbox = new Inbox(message, parts.frameBytes, reader, spareFrames)
     const read = (chunk: Buffer) => inbox.read(chunk)
     raw.off('data', library).on('data', read)
     // The library looks through what is left when a socket breaks, but not from where a frame begins.

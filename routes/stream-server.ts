@@ -3,6 +3,7 @@ import type { PartitionHost } from '../src/engine/partition-host.js'
 import type { Service } from '../src/engine/service.js'
 import { BinScratch } from '../src/streams/bin-protocol.js'
 import { PartitionHub } from '../src/streams/hub.js'
+import { SpareFrames } from '../src/streams/inbox.js'
 import { Incoming } from '../src/streams/incoming.js'
 import { Spare } from '../src/streams/outbox.js'
 import { DEFAULT_SESSION_LIMITS, type Deliveries, type SessionLimits } from '../src/streams/session.js'
@@ -25,8 +26,9 @@ export class Streams {
   readonly turn = new Turn(setImmediate, process.nextTick)
   readonly spare = new Spare()
   readonly scratch = new BinScratch()
-  /** The message at hand that was read ahead, of whichever client. */
+  /** The message at hand that was read ahead, of whichever client, and where others are put together. */
   readonly message = new Incoming()
+  readonly spareFrames = new SpareFrames()
   readonly #hubs = new Map<PartitionHost, { hub: PartitionHub; stop: () => void }>()
 
   constructor(readonly parts: StreamParts) {

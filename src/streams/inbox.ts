@@ -25,6 +25,8 @@ const NOT_OURS = -1
 const GO_ON = 1
 const STOP = 2
 
+const SPARE_MAX = 8
+
 export interface InboxReader {
   /** Takes one message, which holds until this returns, and says whether the next one may come. */
   message(message: Incoming): boolean
@@ -34,9 +36,24 @@ export interface InboxReader {
   leave(rest: Buffer): void
 }
 
+/** Memory for frames that come in pieces: a new one for each is garbage outside the heap. */
+export class SpareFrames {
+  readonly #free: Buffer[] = []
+
+  take(bytes: number): Buffer {
+    const buffer = this.#free.pop()
+    return buffer !== undefined && buffer.length >= bytes ? buffer : Buffer.allocUnsafeSlow(bytes)
+  }
+
+  give(buffer: Buffer): void {
+    if (this.#free.length < SPARE_MAX) this.#free.push(buffer)
+  }
+}
+
 export class Inbox {
-  /** A frame that the end of a chunk cut, as long as it will be, and how much of it is there. */
+  /** A frame that the end of a chunk cut, how long it will be, and how much of it is there. */
   #cut: Buffer | null = null
+  #cutLength = 0
   #cutBytes = 0
   /** The first bytes of one whose length is not known. */
   #head: Buffer | null = null
@@ -46,11 +63,13 @@ export class Inbox {
   /**
    * @param message where messages are put; may serve many sockets
    * @param payloadBytesMax longer messages are the library's to refuse
+   * @param spare where frames are put together; may serve many sockets
    */
   constructor(
     private readonly message: Incoming,
     private readonly payloadBytesMax: number,
     private readonly reader: InboxReader,
+    private readonly spare = new SpareFrames(),
   ) {}
 
   /** A message was taken that nothing is to follow before `resume`. */
@@ -80,14 +99,17 @@ export class Inbox {
 
   /** Goes on with a frame that the chunk before ended in. */
   #complete(cut: Buffer, chunk: Buffer): void {
-    const copied = chunk.copy(cut, this.#cutBytes)
+    const copied = chunk.copy(cut, this.#cutBytes, 0, this.#cutLength - this.#cutBytes)
     this.#cutBytes += copied
-    if (this.#cutBytes < cut.length) return
+    if (this.#cutBytes < this.#cutLength) return
     this.#cut = null
     const rest = chunk.subarray(copied)
-    const outcome = this.#take(cut, 0, cut.length)
-    if (outcome === NOT_OURS) this.reader.leave(Buffer.concat([cut, rest]))
-    else if (outcome === STOP) this.#rest = rest
+    const outcome = this.#take(cut, 0, this.#cutLength)
+    if (outcome === NOT_OURS) this.reader.leave(Buffer.concat([cut.subarray(0, this.#cutLength), rest]))
+    // The library keeps what it is given of pings.
+    if (isMessage(cut[0])) this.spare.give(cut)
+    if (outcome === NOT_OURS) return
+    if (outcome === STOP) this.#rest = rest
     else this.#readFrames(rest)
   }
 
@@ -101,7 +123,8 @@ export class Inbox {
         return
       }
       if (at + bytes > end) {
-        this.#cut = Buffer.allocUnsafe(bytes)
+        this.#cut = this.spare.take(bytes)
+        this.#cutLength = bytes
         this.#cutBytes = chunk.copy(this.#cut, 0, at)
         return
       }
@@ -118,14 +141,13 @@ export class Inbox {
   /** How many bytes the frame at `at` has, all in all. */
   #frameBytes(bytes: Buffer, at: number): number {
     const first = bytes[at]
-    const isMessage = first === FIN_TEXT || first === FIN_BINARY
-    if (!isMessage && first !== FIN_PING && first !== FIN_PONG) return NOT_OURS
+    if (!isMessage(first) && first !== FIN_PING && first !== FIN_PONG) return NOT_OURS
     const left = bytes.length - at
     if (left < 2) return UNKNOWN
     const second = bytes[at + 1]
     let payload = second & LENGTH
     // Pings and pongs are short (section 5.5).
-    if ((second & MASKED) === 0 || payload === LENGTH_64 || (payload === LENGTH_16 && !isMessage))
+    if ((second & MASKED) === 0 || payload === LENGTH_64 || (payload === LENGTH_16 && !isMessage(first)))
       return NOT_OURS
     let header = 2
     if (payload === LENGTH_16) {
@@ -151,4 +173,8 @@ export class Inbox {
     if (!isBinary && !message.isUtf8()) return NOT_OURS
     return this.reader.message(message) ? GO_ON : STOP
   }
+}
+
+function isMessage(first: number): boolean {
+  return first === FIN_TEXT || first === FIN_BINARY
 }

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Receiver } from 'ws'
-import { Inbox } from '../../src/streams/inbox.js'
+import { Inbox, SpareFrames } from '../../src/streams/inbox.js'
 import { Incoming } from '../../src/streams/incoming.js'
 import { holds } from '../support/property.js'
 import { type FrameParts, frameBytes } from '../support/stream-raw.js'
@@ -11,6 +11,7 @@ const PAYLOAD_MAX = 40_000
 const MASK = [0x5a, 0, 0xff, 0x81]
 const TEXT = 0x81
 const BINARY = 0x82
+const PING = 0x89
 
 type Seen = readonly [what: string, detail: string | undefined]
 
@@ -226,4 +227,48 @@ it('any frames, cut anywhere and stopped anywhere, are what the library alone ma
     }),
     500,
   )
+})
+
+it("memory for frames that come in pieces is nobody else's meanwhile, nor what a ping holds afterwards", () => {
+  const frame = fc.record({
+    first: fc.constantFrom(BINARY, BINARY, PING),
+    payload: fc.uint8Array({ maxLength: 100 }).map((bytes) => Buffer.from(bytes)),
+    mask: fc.constant(MASK),
+  })
+  const socket = fc.array(frame, { maxLength: 6 })
+  const sockets = fc.tuple(socket, socket, socket)
+  const run = fc.property(sockets, fc.array(fc.nat()), fc.array(fc.nat(2)), (all, cuts, order) => {
+    const spare = new SpareFrames()
+    const message = new Incoming(64)
+    const ends = all.map((frames) => {
+      const seen: string[] = []
+      const controls: Buffer[] = []
+      const inbox = new Inbox(
+        message,
+        PAYLOAD_MAX,
+        {
+          message: ({ bytes, length }) => seen.push(bytes.toString('hex', 0, length)) > 0,
+          control: (bytes) => void controls.push(bytes),
+          leave: () => expect.unreachable(),
+        },
+        spare,
+      )
+      return { frames, seen, controls, inbox, chunks: cut(Buffer.concat(frames.map(frameBytes)), cuts) }
+    })
+    // In any order, and then what is left.
+    for (const i of [...order, ...all.flatMap((_, n) => Array<number>(cuts.length + 1).fill(n))]) {
+      const chunk = ends[i].chunks.shift()
+      if (chunk !== undefined) ends[i].inbox.read(chunk)
+    }
+    for (const { frames, seen, controls } of ends) {
+      const [messages, others] = [true, false].map((is) =>
+        frames.filter(({ first }) => (first === BINARY) === is),
+      )
+      expect(seen).toEqual(messages.map(({ payload: bytes }) => bytes.toString('hex')))
+      expect(controls.map((bytes) => bytes.toString('hex'))).toEqual(
+        others.map((each) => frameBytes(each).toString('hex')),
+      )
+    }
+  })
+  holds(run, 300)
 })

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { cpus } from 'node:os'
 import { bundled } from '../scripts/bundled.js'
-import { tuneCompiler } from '../src/cli/compiler.js'
+import { tuneV8 } from '../src/cli/tune-v8.js'
 import { type Row, table } from './measure.js'
 
 /** Sections run in processes of their own: what one compiles and allocates does not weigh on the next. */
@@ -32,7 +32,7 @@ async function inChild(program: string, section: string): Promise<Row[]> {
 
 async function main(args: readonly string[]): Promise<void> {
   if (args[0] === '--section') {
-    tuneCompiler()
+    tuneV8()
     process.send?.(await SECTIONS[args[1]]())
     process.disconnect()
     return

@@ -1,7 +1,7 @@
 // One server in a process of its own: synicd, or the bare Fastify routes it is measured against.
 import Fastify, { type FastifyInstance } from 'fastify'
 import { buildApp } from '../src/app.js'
-import { tuneCompiler } from '../src/cli/compiler.js'
+import { tuneV8 } from '../src/cli/tune-v8.js'
 import { Service } from '../src/engine/service.js'
 import { Health } from '../src/telemetry/health.js'
 import { createMetrics } from '../src/telemetry/metrics.js'
@@ -19,7 +19,7 @@ function bare(): FastifyInstance {
 }
 
 async function synicd(): Promise<FastifyInstance> {
-  tuneCompiler()
+  tuneV8()
   const service = new Service()
   service.create({ id: 'bench', profile: 'kvm-synic2', vcpus: 4 })
   const health = new Health()

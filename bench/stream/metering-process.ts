@@ -1,6 +1,6 @@
 // A partition host in a process of its own, as it ships: with its meter, or with one that does nothing.
 import { encodeOp } from '../../src/api/op-encode.js'
-import { tuneCompiler } from '../../src/cli/compiler.js'
+import { tuneV8 } from '../../src/cli/tune-v8.js'
 import { LatencyTracker } from '../../src/engine/latency.js'
 import { DEFAULT_LIMITS } from '../../src/engine/limits.js'
 import { Meter } from '../../src/engine/meter.js'
@@ -76,7 +76,7 @@ function batchFor(host: PartitionHost): RecordBatch {
   return { words: writer.words, from: 0, end: writer.length, count: CYCLES * 4, nameOf }
 }
 
-tuneCompiler()
+tuneV8()
 const metered = process.argv[2] === 'metered'
 if (!metered) silence()
 const host = hostWith(new Meter())

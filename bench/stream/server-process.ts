@@ -2,7 +2,7 @@
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { buildApp } from '../../src/app.js'
-import { tuneCompiler } from '../../src/cli/compiler.js'
+import { tuneV8 } from '../../src/cli/tune-v8.js'
 import { LatencyTracker } from '../../src/engine/latency.js'
 import { Meter } from '../../src/engine/meter.js'
 import { Service } from '../../src/engine/service.js'
@@ -20,7 +20,7 @@ function enlighten(vcpu: number) {
 }
 
 async function synicd(): Promise<number> {
-  tuneCompiler()
+  tuneV8()
   const service = new Service()
   // What watching costs is measured by itself: `npm run bench -- audit`.
   const host = service.create({ id: 'bench', profile: 'kvm-synic2', vcpus: VCPUS, audit: 'off' })

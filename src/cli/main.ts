@@ -5,8 +5,8 @@ import { loadCommand } from './commands/load.js'
 import { replayCommand } from './commands/replay.js'
 import { scenarioCommand } from './commands/scenario.js'
 import { serveCommand } from './commands/serve.js'
-import { tuneCompiler } from './compiler.js'
 import { type Register, runProgram } from './program.js'
+import { tuneV8 } from './tune-v8.js'
 
 const COMMANDS: readonly Register[] = [
   serveCommand,
@@ -16,7 +16,7 @@ const COMMANDS: readonly Register[] = [
   scenarioCommand,
 ]
 
-tuneCompiler()
+tuneV8()
 
 // A reader that has seen enough (`| head`) is no error.
 for (const stream of [process.stdout, process.stderr]) {

@@ -13,7 +13,7 @@ const INLINED_BYTES_MAX = 5000
  */
 const HEAP_GROWTH_PERCENT = 300
 
-/** To be called before anything is compiled for speed. A flag that a later V8 does not know is ignored. */
+/** To be called before anything is compiled for speed. A V8 that does not know a flag says so, and goes on. */
 export function tuneV8(): void {
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTES_MAX}`)
   // Helpers on other cores save nothing where little survives, and are waited for where cores are shared.

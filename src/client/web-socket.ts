@@ -15,7 +15,7 @@ interface Extras {
   readonly headers: Record<string, string>
 }
 
-/** `WebSocket` of browsers and of Node 22, which take no headers, or that of the package `ws`. */
+/** `WebSocket` of browsers, which takes no headers, or that of the package `ws`. */
 export type WebSocketConstructor = new (url: string, protocols: string, extras?: Extras) => WebSocketLike
 
 export type Connect = (url: string, protocol: string) => WebSocketLike
@@ -29,8 +29,9 @@ export async function connector(
     WebSocket?: WebSocketConstructor
     process?: { versions?: { node?: string } }
   }
-  const needsWs = Object.keys(headers).length > 0 && platform.process?.versions?.node !== undefined
-  const known = given ?? (needsWs ? undefined : platform.WebSocket)
+  // Node has one of its own since 22: it takes no headers, and does not say why it cannot connect.
+  const isNode = platform.process?.versions?.node !== undefined
+  const known = given ?? (isNode ? undefined : platform.WebSocket)
   const Socket: WebSocketConstructor = known ?? (await import('ws')).WebSocket
   return (url, protocol) => new Socket(url, protocol, { headers: { ...headers } })
 }

@@ -8,12 +8,13 @@ import { setFlagsFromString } from 'node:v8'
 const INLINED_BYTES_MAX = 5000
 
 /**
- * How much the heap may grow before all of it is collected again, in percent: V8's own most. It chooses less
- * while the server idles, and then takes the buffers of sockets, which every young collection frees, for growth.
+ * How much the heap may grow before all of it is collected again, in percent: the most of V8. It chooses
+ * less while the server idles, and then takes the buffers of sockets, which every young collection frees,
+ * for growth.
  */
 const HEAP_GROWTH_PERCENT = 300
 
-/** To be called before anything is compiled for speed. A V8 that does not know a flag says so, and goes on. */
+/** To be called before anything is compiled for speed. V8 tells of a flag that it does not know. */
 export function tuneV8(): void {
   setFlagsFromString(`--max-inlined-bytecode-size-cumulative=${INLINED_BYTES_MAX}`)
   // Helpers on other cores save nothing where little survives, and are waited for where cores are shared.

@@ -1,4 +1,4 @@
-/** The flags that are set at the start are flags of this V8: one it does not know is told on standard error. */
+/** The flags that are set at the start are flags of this V8, which tells others on standard error. */
 import { spawnSync } from 'node:child_process'
 import { expect, it } from 'vitest'
 import { MAIN } from '../support/built.js'

@@ -229,7 +229,7 @@ it('any frames, cut anywhere and stopped anywhere, are what the library alone ma
   )
 })
 
-it("memory for frames that come in pieces is nobody else's meanwhile, nor what a ping holds afterwards", () => {
+it("memory for frames in pieces is nobody else's meanwhile, nor what a ping holds afterwards", () => {
   const frame = fc.record({
     first: fc.constantFrom(BINARY, BINARY, PING),
     payload: fc.uint8Array({ maxLength: 100 }).map((bytes) => Buffer.from(bytes)),

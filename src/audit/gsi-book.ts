@@ -92,8 +92,8 @@ export class GsiBook {
       const gsi = words[at + 1]
       if (count === this.acked.length) this.#grow()
       const row = gsi * COLUMNS
-      const since = row < this.#edges.length ? this.#edges[row] : 0
-      if (since !== 0) this.#edges[row] = 0
+      const since = row < this.#edges.length ? this.#edges[row + SEQ] : 0
+      if (since !== 0) this.#edges[row + SEQ] = 0
       this.acked[count] = gsi
       this.ackedSeq[count++] = since
       isOrdinary = count === 1 && this.#isOrdinary(gsi, since)

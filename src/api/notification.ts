@@ -6,6 +6,7 @@ import { highHalf, lowHalf, toNumber } from '../hv/bits.js'
 import { hexOfBytes } from '../hv/hex.js'
 import * as e from '../synic/effects.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
+import { decimalText } from './decimal.js'
 import { NOTIFICATION_KINDS } from './frames.js'
 import { hexU32, hexU64 } from './wire.js'
 
@@ -94,7 +95,7 @@ export function deliverySource(words: Int32Array, at: number): number {
 
 /** The notification at `at` as JSON text. */
 export function notificationText(words: Int32Array, at: number): string {
-  const number = (i: number) => toNumber(words[at + i], words[at + i + 1])
+  const number = (i: number) => decimalText(toNumber(words[at + i], words[at + i + 1]))
   const vcpu = words[at + AT_VCPU]
   const kind = NOTIFICATION_KINDS[kindOf(words, at)]
   const head = `{"n":${number(AT_N)},"seq":${number(AT_SEQ)},"t":${number(AT_T)},"kind":"${kind}"`

@@ -1,4 +1,6 @@
 /** `synic.v1.json`: one JSON object a text message, for people, dashboards and scripts. */
+
+import { decimalText } from '../api/decimal.js'
 import { ClientFrame, JSON_PROTOCOL } from '../api/frames.js'
 import { hasTooManyParts, JSON_PARTS_RULE } from '../api/json-text.js'
 import { notificationText } from '../api/notification.js'
@@ -65,7 +67,7 @@ function apply(
     write: (outlet) => {
       // Joined only where there is something to join.
       const list = results.length === 1 ? results[0] : results.join(',')
-      outlet.text(`{"id":${id},"seq":${seq},"results":[${list}]}`)
+      outlet.text(`{"id":${decimalText(id)},"seq":${decimalText(seq)},"results":[${list}]}`)
     },
   }
 }

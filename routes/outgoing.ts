@@ -1,4 +1,4 @@
-/** Bytes of large answers that clients have not taken yet: beyond a bound nothing large is begun. */
+/** Large answers not taken yet: beyond a bound none is begun, and who takes nothing is cut off. */
 import type { ServerResponse } from 'node:http'
 import { InputError } from '../src/api/problem.js'
 
@@ -8,7 +8,11 @@ const LARGE_CHARS = 64 * 1024
 export class Outgoing {
   #bytes = 0
 
-  constructor(private readonly bytesMax: number) {}
+  /** @param stallMs  how long a client may take nothing of a large answer before its connection ends */
+  constructor(
+    private readonly bytesMax: number,
+    private readonly stallMs: number,
+  ) {}
 
   /** @throws InputError too-busy, before anything was done */
   admit(): void {
@@ -20,6 +24,8 @@ export class Outgoing {
   track(raw: ServerResponse, text: string): void {
     if (text.length < LARGE_CHARS) return
     this.#bytes += text.length
+    // Each byte taken starts it anew; without a listener Node destroys the socket.
+    raw.setTimeout(this.stallMs)
     raw.once('close', () => {
       this.#bytes -= text.length
     })

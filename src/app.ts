@@ -34,6 +34,8 @@ export interface AppLimits {
   readonly idempotencyBytes: number
   /** Large answers that clients have not taken yet. */
   readonly outgoingBytes: number
+  /** How long a client may take nothing of a large answer, in milliseconds. */
+  readonly outgoingStallMs: number
 }
 
 export interface AppParts {
@@ -52,6 +54,7 @@ const DEFAULT_LIMITS: AppLimits = {
   idempotencyEntries: 10_000,
   idempotencyBytes: 64 * 1024 * 1024,
   outgoingBytes: 256 * 1024 * 1024,
+  outgoingStallMs: 30_000,
 }
 
 /** Longest path parameter looked at; longer ones are no resource. */
@@ -145,7 +148,14 @@ export async function buildApp({
   limits,
   stream,
 }: AppParts): Promise<FastifyInstance> {
-  const { bodyBytes, requestsPerSecond, idempotencyEntries, idempotencyBytes, outgoingBytes } = {
+  const {
+    bodyBytes,
+    requestsPerSecond,
+    idempotencyEntries,
+    idempotencyBytes,
+    outgoingBytes,
+    outgoingStallMs,
+  } = {
     ...DEFAULT_LIMITS,
     ...limits,
   }
@@ -175,7 +185,7 @@ export async function buildApp({
     frameBytes: bodyBytes,
     ...(stream === undefined ? {} : { sessionLimits: stream }),
   })
-  const outgoing = new Outgoing(outgoingBytes)
+  const outgoing = new Outgoing(outgoingBytes, outgoingStallMs)
   await app.register(routes, { service, meter: metrics, metrics, health, idempotency, outgoing })
   return app
 }

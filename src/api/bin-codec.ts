@@ -3,16 +3,18 @@ import { toNumber } from '../hv/bits.js'
 import { NameTable } from '../synic/names.js'
 import { OpWriter } from '../synic/op.js'
 import { BIN_PROTOCOL, type Filter, NOTIFICATION_KINDS } from './frames.js'
-import { notificationText, RECORD_NOTIFICATION } from './notification.js'
+import { putNotification, RECORD_NOTIFICATION } from './notification.js'
 import { encodeOp } from './op-encode.js'
 import { OpInputError } from './op-fields.js'
 import * as r from './records.js'
 import type { Result } from './result.js'
 import { RECORD_RESULT, resultTextAt } from './result-record.js'
 import type { Notification, ServerFrame, StreamProblem } from './server-frames.js'
+import { TextBuffer } from './text-buffer.js'
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
+const notification = new TextBuffer()
 
 export class BinCodec {
   readonly #ops = new OpWriter(1024)
@@ -139,5 +141,7 @@ function frameAt(words: Int32Array, at: number): ServerFrame {
   const kind = tag - RECORD_NOTIFICATION
   if (kind < 0 || kind >= NOTIFICATION_KINDS.length)
     throw new TypeError(`word ${at} begins no record of ours`)
-  return JSON.parse(notificationText(words, at)) as Notification
+  notification.clear()
+  putNotification(notification, words, at)
+  return JSON.parse(notification.toString()) as Notification
 }

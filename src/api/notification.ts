@@ -3,14 +3,13 @@
  * docs/streams.md), and as the JSON text of `synic.v1.json`.
  */
 import { highHalf, lowHalf, toNumber } from '../hv/bits.js'
-import { hexOfBytes } from '../hv/hex.js'
 import * as e from '../synic/effects.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
-import { decimalText } from './decimal.js'
 import { NOTIFICATION_KINDS } from './frames.js'
-import { hexU32, hexU64 } from './wire.js'
+import type { TextBuffer } from './text-buffer.js'
 
-const decoder = new TextDecoder()
+const KIND_TEXTS = NOTIFICATION_KINDS.map((kind) => `,"kind":"${kind}"`)
+const SOURCE_TEXTS = e.SOURCES.map((source) => `,"source":"${source}"`)
 
 /** Tag of the first kind; the others follow in the order of NOTIFICATION_KINDS. */
 export const RECORD_NOTIFICATION = 0xd0
@@ -93,57 +92,87 @@ export function deliverySource(words: Int32Array, at: number): number {
   }
 }
 
-/** The notification at `at` as JSON text. */
-export function notificationText(words: Int32Array, at: number): string {
-  const number = (i: number) => decimalText(toNumber(words[at + i], words[at + i + 1]))
-  const vcpu = words[at + AT_VCPU]
-  const kind = NOTIFICATION_KINDS[kindOf(words, at)]
-  const head = `{"n":${number(AT_N)},"seq":${number(AT_SEQ)},"t":${number(AT_T)},"kind":"${kind}"`
-  return `${head}${vcpu < 0 ? '' : `,"vcpu":${vcpu}`}${detailText(words, at)}}`
+/** Writes the notification at `at` as JSON text. */
+export function putNotification(out: TextBuffer, words: Int32Array, at: number): void {
+  const kind = kindOf(words, at)
+  out.put('{"n":').decimal(toNumber(words[at + AT_N], words[at + AT_N + 1]))
+  out.put(',"seq":').decimal(toNumber(words[at + AT_SEQ], words[at + AT_SEQ + 1]))
+  out.put(',"t":').decimal(toNumber(words[at + AT_T], words[at + AT_T + 1]))
+  out.put(KIND_TEXTS[kind])
+  const vcpu = vcpuOf(words, at)
+  if (vcpu >= 0) out.put(',"vcpu":').decimal(vcpu)
+  putDetail(out, words, at, kind)
+  out.put('}')
 }
 
 /** Members of its kind, each with the comma before it. */
-function detailText(words: Int32Array, at: number): string {
+function putDetail(out: TextBuffer, words: Int32Array, at: number, kind: number): void {
   const a = at + NOTIFICATION_HEAD
-  const u64 = (i: number) => `"${hexU64(words[a + i], words[a + i + 1])}"`
-  switch (kindOf(words, at)) {
+  switch (kind) {
     case KIND_MESSAGE:
-      return messageText(words, at)
+      putMessage(out, words, at)
+      break
     case KIND_EVENT:
-      return `${sintText(words[a])},"flag":${words[a + 1]}`
+      putSint(out, words[a])
+      out.put(',"flag":').decimal(words[a + 1])
+      break
     case KIND_INTERRUPT:
-      return `${sintText(words[a])},"vector":${words[a + 1]},"source":"${e.SOURCES[words[a] & 0xff]}"`
+      putSint(out, words[a])
+      out.put(',"vector":').decimal(words[a + 1])
+      out.put(SOURCE_TEXTS[words[a] & 0xff])
+      break
     case KIND_EOI:
-      return `,"vector":${words[a]}`
+      out.put(',"vector":').decimal(words[a])
+      break
     case KIND_EXIT:
-      if ((words[at] & EXIT_OF_HYPERCALL) !== 0) return `,"input":${u64(0)},"params":[${u64(2)},${u64(4)}]`
-      return `,"msr":"${hexU32(words[a])}","control":${u64(1)},"evt_page":${u64(3)},"msg_page":${u64(5)}`
+      putExit(out, words, at)
+      break
     case KIND_ACK:
-      return `,"gsi":${words[a] >>> 0}`
+      out.put(',"gsi":').decimal(words[a] >>> 0)
+      break
     case KIND_FAULT:
-      return `,"fault":"${words[a] === e.FAULT_GP ? 'gp' : 'ud'}"`
+      out.put(`,"fault":"${words[a] === e.FAULT_GP ? 'gp' : 'ud'}"`)
+      break
     case KIND_VIOLATION:
-      return `,${decoder.decode(new Uint8Array(words.buffer, words.byteOffset + (a + 1) * 4, words[a]))}`
+      out.put(',').raw(new Uint8Array(words.buffer, words.byteOffset + (a + 1) * 4, words[a]))
+      break
     case KIND_LIFECYCLE:
-      return `,"event":"${LIFECYCLE_EVENTS[words[a]]}"`
-    default:
-      return ''
+      out.put(`,"event":"${LIFECYCLE_EVENTS[words[a]]}"`)
   }
 }
 
 /** SINT and register file of a source word: source in bits 7:0, SINT in 15:8, nested in 16. */
-function sintText(source: number): string {
+function putSint(out: TextBuffer, source: number): void {
   const sint = (source >> 8) & 0xff
-  const nested = (source & 0x1_0000) !== 0 ? ',"nested":true' : ''
-  return sint === e.NO_SINT ? '' : `,"sint":${sint}${nested}`
+  if (sint === e.NO_SINT) return
+  out.put(',"sint":').decimal(sint)
+  if ((source & 0x1_0000) !== 0) out.put(',"nested":true')
 }
 
-function messageText(words: Int32Array, at: number): string {
+function putMessage(out: TextBuffer, words: Int32Array, at: number): void {
   const a = at + NOTIFICATION_HEAD
-  const payload = new Uint8Array(words.buffer, words.byteOffset + (a + 5) * 4, words[a + 4])
-  const sender = hexU64(words[a + 2], words[a + 3])
-  const pending = (words[at] & MESSAGE_IS_PENDING) !== 0
-  const kind = `,"source":"${e.SOURCES[words[a] & 0xff]}","type":"${hexU32(words[a + 1])}"`
-  const content = `,"sender":"${sender}","hex":"${hexOfBytes(payload)}","pending":${pending}`
-  return sintText(words[a]) + kind + content
+  putSint(out, words[a])
+  out
+    .put(SOURCE_TEXTS[words[a] & 0xff])
+    .put(',"type":"')
+    .hexU32(words[a + 1])
+  out.put('","sender":"').hexU64(words[a + 2], words[a + 3])
+  out.put('","hex":"').hexBytes(words, a + 5, words[a + 4])
+  out.put((words[at] & MESSAGE_IS_PENDING) !== 0 ? '","pending":true' : '","pending":false')
+}
+
+function putExit(out: TextBuffer, words: Int32Array, at: number): void {
+  const a = at + NOTIFICATION_HEAD
+  const u64 = (i: number) => out.hexU64(words[a + i], words[a + i + 1])
+  if ((words[at] & EXIT_OF_HYPERCALL) !== 0) {
+    out.put(',"input":"')
+    u64(0).put('","params":["')
+    u64(2).put('","')
+    u64(4).put('"]')
+    return
+  }
+  out.put(',"msr":"').hexU32(words[a]).put('","control":"')
+  u64(1).put('","evt_page":"')
+  u64(3).put('","msg_page":"')
+  u64(5).put('"')
 }

@@ -1,9 +1,8 @@
 /** `synic.v1.json`: one JSON object a text message, for people, dashboards and scripts. */
 
-import { decimalText } from '../api/decimal.js'
 import { ClientFrame, JSON_PROTOCOL } from '../api/frames.js'
 import { hasTooManyParts, JSON_PARTS_RULE } from '../api/json-text.js'
-import { notificationText } from '../api/notification.js'
+import { putNotification } from '../api/notification.js'
 import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
 import type { Answered, Protocol, Requests, Run, StreamPartition } from './protocol.js'
@@ -46,11 +45,15 @@ export class JsonProtocol implements Protocol {
   }
 
   notification(outlet: Outlet, words: Int32Array, at: number): void {
-    outlet.text(notificationText(words, at))
+    putNotification(outlet.beginText(), words, at)
+    outlet.endText()
   }
 
   share(run: Run, wanted: readonly number[], frames: FrameBuffer): void {
-    for (const i of wanted) frames.text(notificationText(run.words, run.starts[i]))
+    for (const i of wanted) {
+      putNotification(frames.beginText(), run.words, run.starts[i])
+      frames.endText()
+    }
   }
 }
 
@@ -65,9 +68,11 @@ function apply(
     halted,
     bytes: halted.length === 0 ? 0 : results.reduce((sum, text) => sum + text.length, 0),
     write: (outlet) => {
-      // Joined only where there is something to join.
-      const list = results.length === 1 ? results[0] : results.join(',')
-      outlet.text(`{"id":${decimalText(id)},"seq":${decimalText(seq)},"results":[${list}]}`)
+      const out = outlet.beginText().put('{"id":').decimal(id).put(',"seq":').decimal(seq)
+      out.put(',"results":[')
+      for (let i = 0; i < results.length; i++) (i === 0 ? out : out.put(',')).put(results[i])
+      out.put(']}')
+      outlet.endText()
     },
   }
 }

@@ -1,5 +1,6 @@
 /** Frames on their way to one socket: gathered during a turn of the loop, written at its end. */
 import { RecordBuffer } from '../api/records.js'
+import type { TextBuffer } from '../api/text-buffer.js'
 import { Shared } from './arena.js'
 import type { Turn } from './turn.js'
 import { FrameBuffer } from './websocket-frames.js'
@@ -19,6 +20,9 @@ export interface Pipe {
 export interface Outlet {
   /** One text message. */
   text(text: string): void
+  /** The same, with the text that is put into what this returns until `endText`. */
+  beginText(): TextBuffer
+  endText(): void
   /** Records, from `from` up to `to`; those of a turn that nothing comes between make one message. */
   record(words: Int32Array, from: number, to: number): void
   /** Frames made once for many. */
@@ -52,8 +56,17 @@ export class Outbox implements Outlet {
   }
 
   text(text: string): void {
+    this.beginText().put(text)
+    this.endText()
+  }
+
+  beginText(): TextBuffer {
+    return this.#gather().frames.beginText()
+  }
+
+  endText(): void {
     const { frames } = this.#gather()
-    frames.text(text)
+    frames.endText()
     if (frames.length > FLUSH_BYTES) this.flush()
   }
 

@@ -2,51 +2,50 @@
  * Messages of a server as WebSocket frames (RFC 6455, section 5.2: one frame each, unmasked). The library
  * frames for one socket at a time; here a frame is built once for all who get it, many to a buffer.
  */
+import { TextBuffer } from '../api/text-buffer.js'
 import type { Arena } from './arena.js'
 
 const FIN_TEXT = 0x81
 const FIN_BINARY = 0x82
 const HEADER_MAX = 10
-const FIRST_BYTES = 4096
-/** Up to here a call costs more than the letters do. */
-const TINY_BYTES = 64
-const ASCII_MAX = 0x7f
 /** A view of words as bytes costs more than a few bytes do. */
 const SHORT_BYTES = 128
 
-export class FrameBuffer {
-  length = 0
-  #bytes = Buffer.allocUnsafe(FIRST_BYTES)
+/** Header of a message whose length is not known yet, as of most texts of a notification. */
+const HEADER_GUESS = 4
+
+export class FrameBuffer extends TextBuffer {
+  /** Where the message that is being written begins. */
+  #begun = 0
 
   get capacity(): number {
-    return this.#bytes.length
+    return this.bytes.length
   }
 
   /** One text message. */
   text(text: string): void {
-    if (text.length <= TINY_BYTES && this.#putAscii(text)) return
-    const payload = Buffer.byteLength(text)
-    this.#begin(FIN_TEXT, payload)
-    this.length += this.#bytes.write(text, this.length, payload, 'utf8')
+    this.beginText().put(text)
+    this.endText()
   }
 
-  /** A message that is ASCII, letter by letter; false, and nothing put, if it is not. */
-  #putAscii(text: string): boolean {
-    const { length } = text
-    const before = this.length
-    this.#begin(FIN_TEXT, length)
-    const bytes = this.#bytes
-    let at = this.length
-    for (let i = 0; i < length; i++) {
-      const letter = text.charCodeAt(i)
-      if (letter > ASCII_MAX) {
-        this.length = before
-        return false
-      }
-      bytes[at++] = letter
-    }
-    this.length = at
-    return true
+  /** A text message begins: what is put until `endText` is its text. */
+  beginText(): this {
+    this.reserve(HEADER_MAX)
+    this.#begun = this.length
+    this.length += HEADER_GUESS
+    return this
+  }
+
+  endText(): void {
+    const { length } = this
+    const text = this.#begun + HEADER_GUESS
+    const payload = length - text
+    const header = payload < 126 ? 2 : payload < 0x1_0000 ? 4 : HEADER_MAX
+    this.reserve(HEADER_MAX)
+    if (header !== HEADER_GUESS) this.bytes.copyWithin(this.#begun + header, text, length)
+    this.length = this.#begun
+    this.#header(FIN_TEXT, payload)
+    this.length += payload
   }
 
   /** One binary message: the words from `from` up to `to`, little-endian. */
@@ -54,12 +53,12 @@ export class FrameBuffer {
     const payload = (to - from) * 4
     this.#begin(FIN_BINARY, payload)
     if (payload <= SHORT_BYTES) return this.#putWords(words, from, to)
-    this.#bytes.set(new Uint8Array(words.buffer, words.byteOffset + from * 4, payload), this.length)
+    this.bytes.set(new Uint8Array(words.buffer, words.byteOffset + from * 4, payload), this.length)
     this.length += payload
   }
 
   #putWords(words: Int32Array, from: number, to: number): void {
-    const bytes = this.#bytes
+    const bytes = this.bytes
     let at = this.length
     for (let i = from; i < to; i++) {
       const word = words[i]
@@ -75,34 +74,36 @@ export class FrameBuffer {
   /** The frames so far, in bytes of the arena; this buffer is empty then. */
   take(arena: Arena): Buffer {
     const frames = arena.carve(this.length)
-    this.#bytes.copy(frames, 0, 0, this.length)
+    frames.set(this.bytes.subarray(0, this.length))
     this.length = 0
     return frames
   }
 
   #begin(first: number, payload: number): void {
-    const needed = this.length + HEADER_MAX + payload
-    if (needed > this.#bytes.length) this.#grow(needed)
-    const bytes = this.#bytes
-    bytes[this.length] = first
-    if (payload < 126) {
-      bytes[this.length + 1] = payload
-      this.length += 2
-    } else if (payload < 0x1_0000) {
-      bytes[this.length + 1] = 126
-      bytes.writeUInt16BE(payload, this.length + 2)
-      this.length += 4
-    } else {
-      bytes[this.length + 1] = 127
-      bytes.writeUInt32BE(0, this.length + 2)
-      bytes.writeUInt32BE(payload, this.length + 6)
-      this.length += 10
-    }
+    this.reserve(HEADER_MAX + payload)
+    this.#header(first, payload)
   }
 
-  #grow(bytes: number): void {
-    const grown = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, bytes))
-    grown.set(this.#bytes.subarray(0, this.length))
-    this.#bytes = grown
+  #header(first: number, payload: number): void {
+    const { bytes, length } = this
+    bytes[length] = first
+    if (payload < 126) {
+      bytes[length + 1] = payload
+      this.length += 2
+    } else if (payload < 0x1_0000) {
+      bytes[length + 1] = 126
+      bytes[length + 2] = payload >> 8
+      bytes[length + 3] = payload
+      this.length += 4
+    } else {
+      bytes[length + 1] = 127
+      // No buffer is as long as four bytes can say.
+      bytes.fill(0, length + 2, length + 6)
+      bytes[length + 6] = payload >> 24
+      bytes[length + 7] = payload >> 16
+      bytes[length + 8] = payload >> 8
+      bytes[length + 9] = payload
+      this.length += 10
+    }
   }
 }

@@ -34,17 +34,17 @@ const MARKS = VECTORS + SLOTS
 const UNMARKED = -1
 
 /**
- * A mark says in which batch it was made, counted on from 1, times SOURCES, plus what it was that came. What
- * comes and goes in one batch, as most does under load, is told by comparing two integers; when the batch was
- * stands beside the mark. 0 = nothing is under way.
+ * A mark says when it was made, in steps of 100 ns, times SOURCES, plus what it was that came: so that one
+ * comparison tells what comes and goes in one batch, as most does under load. Below 2^53 for three years of
+ * uptime. 0 = nothing is under way.
  */
 const SOURCES = 8
+const STEPS_PER_MS = 10_000
 
 export class LatencyTracker {
   /** By vCPU, where its marks begin. */
   #begins = new Int32Array(0)
-  #marks = new Int32Array(0)
-  #timesMs = new Float64Array(0)
+  #marks = new Float64Array(0)
   #used = 0
   /** The mark of now, but for what came; and when that is. */
   #now = 0
@@ -56,8 +56,7 @@ export class LatencyTracker {
 
   /** What follows is at this time: monotonic milliseconds. */
   at(nowMs: number): void {
-    // Half a billion batches later it begins again, and is never 0.
-    this.#now = (this.#now + SOURCES) | 0 || SOURCES
+    this.#now = Math.max(1, Math.floor(nowMs * STEPS_PER_MS)) * SOURCES
     this.#nowMs = nowMs
   }
 
@@ -73,31 +72,34 @@ export class LatencyTracker {
         this.#queued(words[at + OP_VCPU], words[at + OP_ARGS])
       }
     }
-    const { length } = effects
-    const consequences = effects.words
+    const { length, words: consequences } = effects
+    const { instant, interrupts } = meter
     for (let i = 0; i < length; i += e.EFFECT_WORDS[consequences[i]]) {
       const what = consequences[i]
       if (what === e.EFFECT_IRQ) {
         const source = consequences[i + 3] & 0xff
-        meter.interrupts[source]++
-        if (source === e.FROM_IPI) continue
-        const mark = this.#marksOf(consequences[i + 1]) + consequences[i + 2]
-        // A request that merges starts nothing anew.
-        if (this.#marks[mark] === 0) this.#mark(mark, source)
+        interrupts[source]++
+        if (source !== e.FROM_IPI) this.#requested(consequences[i + 1], consequences[i + 2], source)
       } else if (what === e.EFFECT_MESSAGE) {
         const about = consequences[i + 2]
         const source = about & 0xff
         const isPost = code === OP_MESSAGE_POST || code === OP_HV_POST_MESSAGE
-        if (isPost && effects.delivery === e.DELIVERED) meter.instant[STAGE_SLOT * KINDS_COUNT + source]++
+        if (isPost && effects.delivery === e.DELIVERED) instant[STAGE_SLOT * KINDS_COUNT + source]++
         else this.#waited(consequences[i + 1], about)
         this.#mark(this.#marksOf(consequences[i + 1]) + VECTORS + slotOf(about), source)
       } else if (what === e.EFFECT_FREED) {
         const slot = slotOf(consequences[i + 2])
         this.#ended(STAGE_EOM, this.#marksOf(consequences[i + 1]) + VECTORS + slot)
       } else if (what === e.EFFECT_EOM) meter.eom++
-      else if (what === e.EFFECT_EVENT) meter.instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
+      else if (what === e.EFFECT_EVENT) instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
       else if (what === e.EFFECT_DROPPED) this.#dropped(consequences[i + 1], consequences[i + 2])
     }
+  }
+
+  /** A request that merges starts nothing anew. */
+  #requested(vcpu: number, vector: number, source: number): void {
+    const mark = this.#marksOf(vcpu) + vector
+    if (this.#marks[mark] === 0) this.#mark(mark, source)
   }
 
   /** A host post of this op waits behind the slot. */
@@ -124,8 +126,7 @@ export class LatencyTracker {
   }
 
   #mark(at: number, source: number): void {
-    this.#marks[at] = this.#now | source
-    this.#timesMs[at] = this.#nowMs
+    this.#marks[at] = this.#now + source
   }
 
   /** What is marked there, if anything is, took until now. */
@@ -133,9 +134,13 @@ export class LatencyTracker {
     const mark = this.#marks[at]
     if (mark === 0) return
     this.#marks[at] = 0
-    const source = mark & (SOURCES - 1)
-    if ((mark ^ source) === this.#now) this.meter.instant[stage * KINDS_COUNT + source]++
-    else this.meter.observe(stage, source, this.#nowMs - this.#timesMs[at])
+    const newer = mark - this.#now
+    if (newer >= 0) {
+      this.meter.instant[stage * KINDS_COUNT + newer]++
+      return
+    }
+    const source = mark % SOURCES
+    this.meter.observe(stage, source, (this.#now - mark + source) / SOURCES / STEPS_PER_MS)
   }
 
   /** Where the marks of a vCPU begin. They may lie in another array from then on: to be asked first. */
@@ -155,12 +160,9 @@ export class LatencyTracker {
     }
     this.#begins[vcpu] = begin
     if (this.#used > this.#marks.length) {
-      const marks = new Int32Array(Math.max(this.#used, 2 * this.#marks.length))
+      const marks = new Float64Array(Math.max(this.#used, 2 * this.#marks.length))
       marks.set(this.#marks)
       this.#marks = marks
-      const timesMs = new Float64Array(marks.length)
-      timesMs.set(this.#timesMs)
-      this.#timesMs = timesMs
     }
     return begin
   }

@@ -4,15 +4,19 @@
  */
 import { RULES } from '../audit/rules.js'
 import * as e from '../synic/effects.js'
-import { OP_CODE, OP_LENGTH, OP_NAMES } from '../synic/op.js'
+import { OP_NAMES } from '../synic/op.js'
 
 /** Every op by its code; the first is no op. */
 export const METERED_OPS: readonly string[] = OP_NAMES
-export const OUTCOMES = ['ok', 'fault', 'errno'] as const
+/** Lengths as numbers: what is worked out would be looked up at each op. */
+const OUTCOMES_COUNT = 3
+export const KINDS_COUNT = 4
+export const OUTCOMES = ['ok', 'fault', 'errno'] as const satisfies { length: typeof OUTCOMES_COUNT }
+const OK = 0
 const FAULT = 1
 const ERRNO = 2
 export const MESSAGE_OUTCOMES = ['delivered', 'queued', 'busy', 'dropped'] as const
-export const KINDS = ['message', 'event', 'gsi', 'timer'] as const
+export const KINDS = ['message', 'event', 'gsi', 'timer'] as const satisfies { length: typeof KINDS_COUNT }
 export const INTERRUPT_KINDS = e.SOURCES
 /** In the order of the rules, each once. */
 export const INVARIANTS: readonly string[] = [...new Set(RULES.map(({ invariant }) => invariant))]
@@ -27,9 +31,6 @@ export const LATENCY_BUCKETS = [
   1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
   1, 2.5, 10,
 ] as const
-/** Looked up at each op otherwise. */
-export const KINDS_COUNT = KINDS.length
-const OUTCOMES_COUNT = OUTCOMES.length
 const SERIES = STAGES.length * KINDS.length
 const WIDTH = LATENCY_BUCKETS.length + 1
 
@@ -55,17 +56,10 @@ export class Meter {
     return [inSlots.reduce((sum, count) => sum + count), this.#queued, this.#busy, this.dropped]
   }
 
-  /** The ops of the records from `from` up to `to`: as succeeded, for `countFailed` has moved the others. */
-  countOps(words: Int32Array, from: number, to: number): void {
-    const { ops } = this
-    for (let at = from; at < to; at += words[at + OP_LENGTH]) ops[(words[at] & OP_CODE) * OUTCOMES_COUNT]++
-  }
-
-  /** An op that will be counted faults or fails. */
-  countFailed(code: number, effects: e.Effects): void {
-    const at = code * OUTCOMES_COUNT
-    this.ops[at]--
-    this.ops[at + (effects.fault !== e.FAULT_NONE ? FAULT : ERRNO)]++
+  /** An op that was applied. */
+  countOp(code: number, { ok, fault }: e.Effects): void {
+    const outcome = ok ? OK : fault !== e.FAULT_NONE ? FAULT : ERRNO
+    this.ops[code * OUTCOMES_COUNT + outcome]++
   }
 
   /** A message was posted that is not in its slot. */

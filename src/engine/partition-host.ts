@@ -187,7 +187,6 @@ export class PartitionHost {
       const nowMs = this.env.now()
       this.#latency.at(nowMs)
       this.#applyRecord(clock.words, 0, nowMs)
-      this.env.meter.countOps(clock.words, 0, clock.length)
     }
     this.notifications.flush()
     this.sleepers.settle()
@@ -245,7 +244,6 @@ export class PartitionHost {
       isLast = take() || (stopOnFault && !partition.effects.ok)
       at += words[at + o.OP_LENGTH]
     }
-    this.env.meter.countOps(words, from, at)
     if (this.vcpuCount !== before) this.env.vcpusCreated(this.vcpuCount - before)
     this.notifications.flush()
     this.sleepers.settle()
@@ -271,10 +269,10 @@ export class PartitionHost {
     const found = this.audit.after()
     if (found.length > 0) this.#tell(effects, found)
     this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], effects)
-    if (!effects.ok) this.env.meter.countFailed(code, effects)
-    if (isFollowed(effects)) this.#latency.follow(code, words, at, effects)
+    this.env.meter.countOp(code, effects)
     if ((effects.kinds & (1 << EFFECT_WAKE)) !== 0) this.sleepers.follow(effects)
     this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs, found)
+    if (isFollowed(effects)) this.#latency.follow(code, words, at, effects)
     if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()
   }

@@ -38,42 +38,48 @@ class Host {
   }
 }
 
-/** Messages of a batch, and batches under way. */
-const MESSAGES = 64
-const WINDOW = 8
+/** Messages of a frame, and frames under way: of more, less is besides what is measured. */
+const LOADS = [
+  { messages: 1, window: 64 },
+  { messages: 64, window: 8 },
+] as const
+type Load = (typeof LOADS)[number]
 /** Many short rounds in turn: what a busy host does to the one it mostly does to the other. */
 const SERVER_ROUNDS = 25
 const ROUND_MS = 150
 const WARM_UP_MS = 1000
 
 /** The whole way: batches in, deliveries out to a subscriber, each with its four stages. */
-async function throughServers(): Promise<Row[]> {
+async function throughServers(load: Load): Promise<Row[]> {
   const all: Pairs<Deliveries> = { subject: [], baseline: [] }
   for (let i = 0; i < PROCESSES; i++) {
-    const pairs = await withServers(pairOf, 'unmetered')
+    const pairs = await withServers((...servers) => pairOf(load, servers), 'unmetered')
     all.subject.push(...pairs.subject)
     all.baseline.push(...pairs.baseline)
   }
   const rate = (of: Deliveries) => of.perCpuSecond / 1e3
   const labels = { subject: 'metered', baseline: 'without metrics', unit: perCpuSecond }
-  return pairRows(all, rate, { ...labels, what: 'message cycles to a subscriber' }, ratioAtLeast(0.97))
+  const what = `message cycles to a subscriber, ${load.messages} a frame`
+  return pairRows(all, rate, { ...labels, what }, ratioAtLeast(0.97))
 }
 
-async function pairOf(...servers: readonly Server[]): Promise<Pairs<Deliveries>> {
-  const batch = await batchOf(servers[0], BIN_PROTOCOL, messageCycles(MESSAGES))
+async function pairOf({ messages, window }: Load, servers: readonly Server[]): Promise<Pairs<Deliveries>> {
+  const batch = await batchOf(servers[0], BIN_PROTOCOL, messageCycles(messages))
   const audiences = await Promise.all(
-    servers.map((server) => Audience.connect(server, batch, batch, MESSAGES, 1)),
+    servers.map((server) => Audience.connect(server, batch, batch, messages, 1)),
   )
   // Not counted: what is new to a server is compiled first, on another core.
-  for (const each of audiences) await each.flood(WARM_UP_MS, WINDOW)
-  const [metered, silent] = audiences.map((each) => () => each.flood(ROUND_MS, WINDOW))
+  for (const each of audiences) await each.flood(WARM_UP_MS, window)
+  const [metered, silent] = audiences.map((each) => () => each.flood(ROUND_MS, window))
   const pairs = await inTurn(SERVER_ROUNDS, metered, silent)
   for (const each of audiences) each.end()
   return pairs
 }
 
 export async function meteringRows(): Promise<Row[]> {
-  return [...(await throughServers()), ...(await inHosts())]
+  const rows: Row[] = []
+  for (const load of LOADS) rows.push(...(await throughServers(load)))
+  return [...rows, ...(await inHosts())]
 }
 
 /** The hosts alone: neither frames nor sockets. */

@@ -33,11 +33,8 @@ export async function inTurn<T>(
 ): Promise<Pairs<T>> {
   const pairs: Pairs<T> = { subject: [], baseline: [] }
   for (let round = 0; round <= rounds; round++) {
-    // Whoever comes second finds the machine as the first one left it: they take turns at that, too.
-    const isSubjectFirst = round % 2 === 1
-    if (isSubjectFirst) pairs.subject.push(await subject())
     pairs.baseline.push(await baseline())
-    if (!isSubjectFirst) pairs.subject.push(await subject())
+    pairs.subject.push(await subject())
   }
   pairs.baseline.shift()
   pairs.subject.shift()

@@ -10,7 +10,7 @@ import { inTurn, type Pairs, pairRows, perCpuSecond, perSecond, ratioAtLeast } f
 import { type Server, withServers } from './server.js'
 
 const PROGRAM = await bundled('bench/stream/metering-process.ts')
-/** Two processes that do the same can differ by a tenth, by what V8 draws in: so there are several of each. */
+/** Two processes that do the same can differ by a tenth, by what V8 draws in: so there are several. */
 const PROCESSES = 8
 const ROUNDS = 5
 

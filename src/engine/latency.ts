@@ -60,45 +60,54 @@ export class LatencyTracker {
     this.#nowMs = nowMs
   }
 
-  /** Follows an op that concerns deliveries: what became of it stands in the effects. */
+  /**
+   * Follows an op that concerns deliveries: what became of it stands in the effects. Short enough to be drawn
+   * into the loop over a batch, for which V8 has a limit.
+   */
   follow(code: number, words: Int32Array, at: number, effects: e.Effects): void {
-    const { meter } = this
-    if (code === OP_APIC_ACK && effects.vector >= 0) {
-      this.#ended(STAGE_ACK, this.#marksOf(words[at + OP_VCPU]) + effects.vector)
-    }
+    if (code === OP_APIC_ACK) this.#taken(words[at + OP_VCPU], effects.vector)
     if ((effects.has & e.HAS_DELIVERY) !== 0 && effects.delivery !== e.DELIVERED) {
-      meter.countUndelivered(effects.delivery)
-      if (code === OP_MESSAGE_POST && effects.delivery === e.QUEUED) {
-        this.#queued(words[at + OP_VCPU], words[at + OP_ARGS])
-      }
+      this.#undelivered(code, words, at, effects.delivery)
     }
     const { length, words: consequences } = effects
-    const { instant, interrupts } = meter
     for (let i = 0; i < length; i += e.EFFECT_WORDS[consequences[i]]) {
       const what = consequences[i]
       if (what === e.EFFECT_IRQ) {
-        const source = consequences[i + 3] & 0xff
-        interrupts[source]++
-        if (source !== e.FROM_IPI) this.#requested(consequences[i + 1], consequences[i + 2], source)
+        this.#requested(consequences[i + 1], consequences[i + 2], consequences[i + 3] & 0xff)
       } else if (what === e.EFFECT_MESSAGE) {
-        const about = consequences[i + 2]
-        const source = about & 0xff
-        const isPost = code === OP_MESSAGE_POST || code === OP_HV_POST_MESSAGE
-        if (isPost && effects.delivery === e.DELIVERED) instant[STAGE_SLOT * KINDS_COUNT + source]++
-        else this.#waited(consequences[i + 1], about)
-        this.#mark(this.#marksOf(consequences[i + 1]) + VECTORS + slotOf(about), source)
+        this.#arrived(code, consequences[i + 1], consequences[i + 2], effects.delivery)
       } else if (what === e.EFFECT_FREED) {
-        const slot = slotOf(consequences[i + 2])
-        this.#ended(STAGE_EOM, this.#marksOf(consequences[i + 1]) + VECTORS + slot)
-      } else if (what === e.EFFECT_EOM) meter.eom++
-      else if (what === e.EFFECT_EVENT) instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
+        this.#ended(STAGE_EOM, this.#slotMark(consequences[i + 1], consequences[i + 2]))
+      } else if (what === e.EFFECT_EOM) this.meter.eom++
+      else if (what === e.EFFECT_EVENT) this.meter.instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
       else if (what === e.EFFECT_DROPPED) this.#dropped(consequences[i + 1], consequences[i + 2])
     }
   }
 
-  /** A request that merges starts nothing anew. */
+  #taken(vcpu: number, vector: number): void {
+    if (vector >= 0) this.#ended(STAGE_ACK, this.#marksOf(vcpu) + vector)
+  }
+
+  #undelivered(code: number, words: Int32Array, at: number, delivery: number): void {
+    this.meter.countUndelivered(delivery)
+    if (code !== OP_MESSAGE_POST || delivery !== e.QUEUED) return
+    this.#queued(words[at + OP_VCPU], words[at + OP_ARGS])
+  }
+
+  /** A message comes into its slot: at once, if this op is its post, or else it has waited. */
+  #arrived(code: number, vcpu: number, about: number, delivery: number): void {
+    const source = about & 0xff
+    const isPost = code === OP_MESSAGE_POST || code === OP_HV_POST_MESSAGE
+    if (isPost && delivery === e.DELIVERED) this.meter.instant[STAGE_SLOT * KINDS_COUNT + source]++
+    else this.#waited(vcpu, about)
+    this.#mark(this.#slotMark(vcpu, about), source)
+  }
+
   #requested(vcpu: number, vector: number, source: number): void {
+    this.meter.interrupts[source]++
+    if (source === e.FROM_IPI) return
     const mark = this.#marksOf(vcpu) + vector
+    // A request that merges starts nothing anew.
     if (this.#marks[mark] === 0) this.#mark(mark, source)
   }
 
@@ -142,6 +151,10 @@ export class LatencyTracker {
     }
     const source = mark % SOURCES
     this.meter.observe(stage, source, (this.#now - mark + source) / SOURCES / STEPS_PER_MS)
+  }
+
+  #slotMark(vcpu: number, about: number): number {
+    return this.#marksOf(vcpu) + VECTORS + slotOf(about)
   }
 
   /** Where the marks of a vCPU begin. They may lie in another array from then on: to be asked first. */

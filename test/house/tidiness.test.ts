@@ -77,6 +77,11 @@ function outside({ path, text }: SourceFile): string[] {
   return leaves ? [`${path}: imports from beside the checkout`] : []
 }
 
+/** What a tool has left, such as a profile, is committed by mistake. */
+function binary({ path, text }: SourceFile): string[] {
+  return text.includes('\0') ? [`${path}: is no text`] : []
+}
+
 interface Packages {
   readonly dependencies?: Readonly<Record<string, string>>
   readonly devDependencies?: Readonly<Record<string, string>>
@@ -121,6 +126,10 @@ describe('the files', () => {
     expect(everything.flatMap(outside)).toEqual([])
   })
 
+  it('are texts, unless their names say what else', () => {
+    expect(everything.flatMap(binary)).toEqual([])
+  })
+
   it('say why each dependency is there', () => {
     const read = (path: string): string => everything.find((file) => file.path === path)?.text ?? ''
     expect(dependencies(JSON.parse(read('package.json')), read('docs/dependencies.md'))).toEqual([])
@@ -156,6 +165,7 @@ describe('each rule can fail', () => {
     [idleTest, 'test/hv/bits.test.ts', `${'test'}.todo('bits')`],
     [ownSeed, 'test/hv/bits.test.ts', 'fc.assert(property, { seed: 7 })'],
     [outside, 'README.md', `see ${beside}`],
+    [binary, 'profile', 'PERFILE2h\0\0'],
     [outside, 'src/hv/bits.ts', "import { a } from '../../../other/a.js'"],
   ] as const)('%o on %s: %s', (check, path, text) => {
     expect(check({ path, text })).toHaveLength(1)

@@ -62,6 +62,8 @@ export class Auditor implements Desk {
    */
   #silent = new Int32Array(0)
   readonly #isAwake: Uint8Array
+  /** When the present kernel began. */
+  #bootSeq = 0
   #awakeCount = 0
 
   /** @param options `deep`: all that rules can be asked; `rules`: these, and no others, and all of them */
@@ -229,6 +231,7 @@ export class Auditor implements Desk {
     const code = op.words[op.at] & o.OP_CODE
     if (code === o.OP_KERNEL_BOOT || code === o.OP_PARTITION_RESET) {
       this.hasCrashed = false
+      if (code === o.OP_KERNEL_BOOT) this.#bootSeq = this.#partition.seq
       claims.allLeft()
     } else if (code === o.OP_ACTOR_DETACH && this.m.effects.ok) claims.left(op.actor)
     else claims.changed()
@@ -247,7 +250,7 @@ export class Auditor implements Desk {
     const v = m.rowOf(op.vcpu)
     const msr = words[at + o.OP_ARGS]
     const index = indexOfRegister(msr)
-    let key = KEY_OTHER | (op.actor === 0 ? 0 : d.NAMED)
+    let key = KEY_OTHER | (op.actor === 0 ? 0 : d.NAMED) | this.#ifForeign(msr)
     op.msr = v < 0 ? -1 : msr
     op.file = -1
     if (v >= 0 && index >= 0)
@@ -290,8 +293,16 @@ export class Auditor implements Desk {
     if (place < 0 || op.oldLo !== words[at + o.OP_ARGS + 1] || op.oldHi !== words[at + o.OP_ARGS + 2]) {
       key |= d.CHANGES
     }
-    if (place < 0 || actor === 0) return key
+    if (place < 0) return key | this.#ifForeign(msr)
+    if (actor === 0) return key
     return this.claims.foreignOwnerAt(file, place, op.vcpu, msr, actor) === 0 ? key : key | d.FOREIGN
+  }
+
+  /** A register that no table gives to anybody is owned only where somebody has claimed it. */
+  #ifForeign(msr: number): number {
+    const { op, m, claims } = this
+    if (m.actors.size === 0 || op.actor === 0) return 0
+    return claims.foreignOwner(op.vcpu, msr, op.actor) === 0 ? 0 : d.FOREIGN
   }
 
   /**
@@ -319,17 +330,27 @@ export class Auditor implements Desk {
 
   /** Keeps who wrote a register. @param isSilent nobody was asked of the write */
   #note(key: number, isSilent: boolean): void {
-    const { op, m, ledger } = this
+    const { op, m } = this
     if (!m.effects.ok) return
     const place = placeAt(indexOfRegister(op.msr))
     if (place < 0) return
-    if ((key & (d.NAMED | d.CHANGES)) !== 0) {
-      const now = m.w[op.file + wordOf(place)]
-      ledger.note(op.file, place, op.actor, this.#partition.seq, isOn(place, op.oldLo), isOn(place, now))
-    }
+    if ((key & (d.NAMED | d.CHANGES)) !== 0) this.#keep(place)
     const at = op.file + indexOfRegister(op.msr)
     if (at >= this.#silent.length) this.#silent = new Int32Array(m.w.length)
     this.#silent[at] = isSilent && (key & (d.CHANGES | d.OFF | d.REFUSED)) === 0 ? op.actor + 1 : 0
+  }
+
+  #keep(place: number): void {
+    const { op, m, ledger } = this
+    const { file } = op
+    const { seq } = this.#partition
+    const isNowOn = isOn(place, m.w[file + wordOf(place)])
+    const wasOn = isOn(place, op.oldLo)
+    // What a kernel finds enabled and leaves enabled is its own from then on.
+    const isTaken = !op.byHost && ledger.enableSeq(file, place) < this.#bootSeq
+    ledger.note(file, place, op.actor, seq, wasOn && !(isNowOn && isTaken), isNowOn)
+    // A restore or a reset by the VMM is nobody's use of it: what comes back is its owner's.
+    if (op.byHost && isNowOn && !wasOn) ledger.presume(file, place, this.claims.owner(op.vcpu, op.msr), seq)
   }
 }
 

@@ -31,8 +31,10 @@ export class Eras {
   note(): void {
     const { op, m } = this.desk
     if (!m.effects.ok) return
-    if (op.code === o.OP_VCPU_RESET) this.#rows.set(m.rowOf(op.vcpu), op.seq)
-    else if (op.code === o.OP_PARTITION_RESET) this.#allSeq = op.seq
+    if (op.code === o.OP_VCPU_RESET) {
+      // KVM resets the APIC alone: registers stay, and who wrote them.
+      if (m.profile.vcpuResetClearsSynic) this.#rows.set(m.rowOf(op.vcpu), op.seq)
+    } else if (op.code === o.OP_PARTITION_RESET) this.#reset(op.seq)
     else if (op.code === o.OP_KERNEL_BOOT) this.#boot(op.seq)
     else {
       const name = this.desk.nameOf(op.actor)
@@ -57,6 +59,13 @@ export class Eras {
   /** When it left; 0: it has not. */
   leftSeq(actor: number): number {
     return this.#left.get(this.desk.nameOf(actor)) ?? 0
+  }
+
+  /** Whoever drives the machine from here on is another. */
+  #reset(seq: number): void {
+    this.#allSeq = seq
+    this.#left.clear()
+    this.#present.clear()
   }
 
   #boot(seq: number): void {

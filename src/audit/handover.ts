@@ -4,7 +4,6 @@
  * tell it again.
  */
 import { HV_X64_MSR_GUEST_OS_ID } from '../hv/msrs.js'
-import { EFFECT_LIFECYCLE, LIFECYCLE_CRASH } from '../synic/effects.js'
 import { GUEST_OS_ID } from '../synic/machine.js'
 import * as o from '../synic/op.js'
 import type { Desk, Severity } from './rule.js'
@@ -17,8 +16,6 @@ export const NEXT_KERNEL = 2
 const CAUSE_CRASH = o.BOOT_CAUSES.indexOf('crash')
 
 export class Handover {
-  /** A kernel that crashed leaves the other CPUs as they are, and its successor knows (kdump). */
-  crashed = false
   #hadId = false
   /** Register to the seq of the write that was complained of. */
   readonly #told = new Map<number, number>()
@@ -35,11 +32,9 @@ export class Handover {
     const { op, m } = this.desk
     if (op.code === o.OP_KERNEL_BOOT) {
       const cause = op.words[op.at + o.OP_ARGS + 1]
-      this.crashed = cause === CAUSE_CRASH
       return cause === o.BOOT_RESET ? NO_HANDOVER : NEXT_KERNEL
     }
     if (op.code !== o.OP_MSR_WRITE) return NO_HANDOVER
-    this.#noteCrash()
     const takesBack = op.msr === HV_X64_MSR_GUEST_OS_ID && (op.newLo | op.newHi) === 0 && !op.byHost
     return takesBack && m.effects.ok && (this.#hadId || op.actor !== 0) ? ID_TAKEN_BACK : NO_HANDOVER
   }
@@ -48,7 +43,14 @@ export class Handover {
   severity(actor: number): Severity {
     const { op } = this.desk
     const isNamed = actor !== 0 || op.actor !== 0 || op.code !== o.OP_MSR_WRITE
-    return this.crashed || !isNamed ? 'note' : 'error'
+    return this.#isCrash() || !isNamed ? 'note' : 'error'
+  }
+
+  /** A kernel that crashed leaves the other CPUs as they are, and its successor knows (kdump). */
+  #isCrash(): boolean {
+    const { op } = this.desk
+    const isCrashBoot = op.code === o.OP_KERNEL_BOOT && op.words[op.at + o.OP_ARGS + 1] === CAUSE_CRASH
+    return isCrashBoot || this.desk.hasCrashed
   }
 
   /** Is this the first complaint about what was written to the register then? */
@@ -62,10 +64,5 @@ export class Handover {
   successor(): string {
     const { op } = this.desk
     return op.code === o.OP_KERNEL_BOOT ? this.desk.nameOf(op.words[op.at + o.OP_ARGS]) : 'the next kernel'
-  }
-
-  #noteCrash(): void {
-    const { words, length } = this.desk.m.effects
-    if (length > 0 && words[0] === EFFECT_LIFECYCLE && words[1] === LIFECYCLE_CRASH) this.crashed = true
   }
 }

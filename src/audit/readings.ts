@@ -2,9 +2,11 @@
  * Who has read which message slot, and what came into it since: known where reads are ops. And for the op at
  * hand, which messages were cleared by somebody who had read the slot before them.
  */
+import { SINT_COUNT } from '../hv/registers.js'
 import * as e from '../synic/effects.js'
 import { fileIn, sintIn } from './effect-words.js'
 import type { Desk } from './rule.js'
+import { forgetReset } from './slots.js'
 
 /** What an actor read in a slot; `staleSeq` is the op that put another message there since, 0 = none. */
 interface Reading {
@@ -36,9 +38,10 @@ export class Readings {
     return this.#bySlot.size
   }
 
-  clear(): void {
+  /** The op at hand resets a vCPU, or the machine, or another kernel starts. */
+  forget(): void {
     this.blind = []
-    this.#bySlot.clear()
+    forgetReset(this.desk, this.#bySlot, SINT_COUNT)
   }
 
   /** The op at hand reads the slot. */

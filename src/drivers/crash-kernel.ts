@@ -22,6 +22,8 @@ export interface CrashPoll {
    */
   readonly polled: readonly number[]
   readonly polls?: number
+  /** Number of the register that VMBus uses in the place of an MSR: a nested root's is another. */
+  readonly msrOf?: (msr: number) => number
 }
 
 /** The old kernel's message pages, by vCPU. */
@@ -34,18 +36,20 @@ export type OldPages = ReadonlyMap<number, Gpn>
  */
 export function* crashPoll(
   old: OldPages,
-  { runsOn, polled, polls = UNLOAD_POLLS }: CrashPoll,
+  { runsOn, polled, polls = UNLOAD_POLLS, msrOf = (msr) => msr }: CrashPoll,
 ): Strand<boolean> {
   const at: Place = { actor: CRASH_KERNEL, vcpu: runsOn }
   const pages = new Map(old)
-  const simp = yield* read(at, msrs.HV_X64_MSR_SIMP)
+  const simp = yield* read(at, msrOf(msrs.HV_X64_MSR_SIMP))
   if (s.isEnabled(simp)) pages.set(runsOn, s.pageOf(simp))
   else pages.delete(runsOn)
   yield* s.post(at, u32s(CHANNELMSG.UNLOAD, 0))
   for (let poll = 0; poll < polls; poll++) {
     for (const vcpu of polled) {
       const page = pages.get(vcpu)
-      if (page !== undefined && (yield* takeMessage(at, page)) === CHANNELMSG.UNLOAD_RESPONSE) return true
+      if (page === undefined) continue
+      const type = yield* takeMessage(at, page, msrOf(msrs.HV_X64_MSR_EOM))
+      if (type === CHANNELMSG.UNLOAD_RESPONSE) return true
     }
     yield wait(at, POLL_TICKS)
   }
@@ -57,16 +61,16 @@ export function* crashPoll(
  * yet may do the same, so the slot is freed by compare-and-swap (vmbus_signal_eom). EOM reaches only the
  * SynIC of the vCPU that writes it.
  */
-function* takeMessage(at: Place, page: Gpn): Strand<number> {
+function* takeMessage(at: Place, page: Gpn, eom: number): Strand<number> {
   const slot = yield* s.readSlot(at, page, SINT_VMBUS)
   if (slot === null || slot.type === HVMSG_NONE) return 0
   const swap = yield memCas(at, s.slotGpa(page, SINT_VMBUS), 4, slot.type, HVMSG_NONE)
-  if (swap.ok && swap.valueLo === slot.type) yield* s.eomIfPending(at, page, SINT_VMBUS)
+  if (swap.ok && swap.valueLo === slot.type) yield* s.eomIfPending(at, page, SINT_VMBUS, eom)
   return u32(slot.payload, 0)
 }
 
 /** Where a kernel has the page of this purpose, on each of its vCPUs. */
 export function oldPages(kernel: Kernel, purpose: string): OldPages {
-  const known = kernel.config.vcpus.filter((vcpu) => kernel.hasPage(purpose, vcpu))
+  const known = kernel.vcpus().filter((vcpu) => kernel.hasPage(purpose, vcpu))
   return new Map(known.map((vcpu) => [vcpu, kernel.page(purpose, vcpu)]))
 }

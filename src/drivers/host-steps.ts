@@ -81,9 +81,9 @@ export function emptySlot(at: Place, page: Gpn, sint: number): Step {
  * EOM if something waits for the slot. The flag is read behind the store that emptied it: steps happen in
  * program order, so the barrier between the two is no step.
  */
-export function* eomIfPending(at: Place, page: Gpn, sint: number): Strand {
+export function* eomIfPending(at: Place, page: Gpn, sint: number, eom = msrs.HV_X64_MSR_EOM): Strand {
   const flags = yield* loadByte(at, slotGpa(page, sint) + SLOT_FLAGS)
-  if ((flags & PENDING) !== 0) yield wrmsr(at, msrs.HV_X64_MSR_EOM, 0)
+  if ((flags & PENDING) !== 0) yield wrmsr(at, eom, 0)
 }
 
 /** A page register without address and enable bit. */

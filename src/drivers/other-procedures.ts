@@ -9,7 +9,7 @@ import { IPXE_POLLS, Ipxe, QUIESCE_FORMS } from './ipxe.js'
 import type { Kernel } from './kernel.js'
 import type { Params, Procedure, VcpuChoice } from './procedures.js'
 import type { Strand } from './step.js'
-import { MESSAGE_PAGE } from './vmbus.js'
+import { MESSAGE_PAGE, vmbusMsr } from './vmbus.js'
 import { ETIMEDOUT } from './vmbus-contact.js'
 import {
   isResetOrder,
@@ -211,9 +211,10 @@ const GUEST_PROCEDURES: Readonly<Record<string, Procedure>> = {
     'one',
     'UNLOAD, and a look into slots of `polled` for the answer',
     (kernel, params) => {
-      const polled = numbersOf(params, 'polled') ?? kernel.config.vcpus
+      const polled = numbersOf(params, 'polled') ?? kernel.vcpus()
       const limit = numberOf(params, 'polls', UNLOAD_POLLS)
-      const poll = { runsOn: params.vcpus[0], polled, polls: limit }
+      const msrOf = (msr: number) => vmbusMsr(kernel, msr)
+      const poll = { runsOn: params.vcpus[0], polled, polls: limit, msrOf }
       return answered(crashPoll(oldPages(kernel, MESSAGE_PAGE), poll))
     },
   ),

@@ -114,16 +114,13 @@ function* postUnload(kernel: Kernel, vcpu: number): Strand<boolean> {
  */
 export function* vmbusCrashUnload(kernel: Kernel, vcpu: number, rounds = CRASH_ROUNDS): Strand<number> {
   if (!(yield* postUnload(kernel, vcpu))) return 0
-  for (let round = 0; round < rounds; round++) {
-    if (kernel.vmbus.answer(CHANNELMSG.UNLOAD_RESPONSE) !== undefined) {
-      yield* clearSlots(kernel, vcpu)
-      return 0
-    }
-    for (const other of kernel.config.vcpus) yield* pollSlot(kernel, vcpu, other)
+  const isAnswered = () => kernel.vmbus.answer(CHANNELMSG.UNLOAD_RESPONSE) !== undefined
+  for (let round = 0; round < rounds && !isAnswered(); round++) {
+    for (const other of kernel.vcpus()) yield* pollSlot(kernel, vcpu, other)
     yield wait({ actor: VMBUS, vcpu }, ROUND_TICKS)
   }
-  const answered = kernel.vmbus.answer(CHANNELMSG.UNLOAD_RESPONSE) !== undefined
-  return answered ? 0 : ETIMEDOUT
+  yield* clearSlots(kernel, vcpu)
+  return isAnswered() ? 0 : ETIMEDOUT
 }
 
 function* pollSlot(kernel: Kernel, vcpu: number, other: number): Strand {
@@ -139,7 +136,7 @@ function* pollSlot(kernel: Kernel, vcpu: number, other: number): Strand {
 
 /** Whatever still lies in the slots is thrown away, without EOM: the next kernel shall find them free. */
 function* clearSlots(kernel: Kernel, vcpu: number): Strand {
-  for (const other of kernel.config.vcpus) {
+  for (const other of kernel.vcpus()) {
     if (!kernel.hasPage(MESSAGE_PAGE, other)) continue
     yield memWrite({ actor: VMBUS, vcpu }, vmbusSlot(kernel, other), u32s(HVMSG_NONE))
   }

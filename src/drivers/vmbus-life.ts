@@ -26,15 +26,17 @@ export function* vmbusUp(kernel: Kernel, patience: Patience | null): Strand<numb
   if (!runsVmbus(kernel)) return 0
   kernel.vmbusExists = true
   yield attach(VMBUS, vmbusRegisters(kernel.config.kind))
-  for (const vcpu of kernel.config.vcpus) {
-    for (const purpose of cpuPages(kernel)) yield* allocate(kernel, { actor: VMBUS, vcpu }, purpose)
-  }
+  for (const vcpu of kernel.config.vcpus) yield* allocatePages(kernel, vcpu)
   for (const vcpu of kernel.cpus()) yield* vmbusOnline(kernel, vcpu)
   if (patience === null) return 0
   for (const purpose of CONTACT_PAGES) yield* allocate(kernel, bootPlace(kernel), purpose)
   const errno = yield* vmbusConnect(kernel, patience)
   if (errno < 0) yield* takeDown(kernel, true)
   return errno
+}
+
+function* allocatePages(kernel: Kernel, vcpu: number): Strand {
+  for (const purpose of cpuPages(kernel)) yield* allocate(kernel, { actor: VMBUS, vcpu }, purpose)
 }
 
 function cpuPages({ config }: Kernel): string[] {
@@ -62,7 +64,7 @@ export function* takeDown(kernel: Kernel, entirely: boolean): Strand {
   for (const vcpu of kernel.cpus()) yield* disableCpu(kernel, vcpu)
   if (entirely) {
     for (const purpose of CONTACT_PAGES) yield* free(kernel, bootPlace(kernel), purpose)
-    for (const vcpu of kernel.config.vcpus) {
+    for (const vcpu of kernel.vcpus()) {
       for (const purpose of cpuPages(kernel)) yield* free(kernel, { actor: VMBUS, vcpu }, purpose)
     }
     kernel.vmbusExists = false
@@ -72,6 +74,8 @@ export function* takeDown(kernel: Kernel, entirely: boolean): Strand {
 
 /** hv_synic_init: a CPU comes online. */
 export function* vmbusOnline(kernel: Kernel, vcpu: number): Strand {
+  // A CPU that was not there when VMBus came.
+  if (!kernel.hasPage(POST_PAGE, vcpu)) yield* allocatePages(kernel, vcpu)
   yield* vmbusInitCpu(kernel, vcpu)
   yield* stimerInitCpu(kernel, vcpu, 'message')
 }

@@ -155,7 +155,7 @@ describe('stale_timer', () => {
     [
       'still enabled',
       ['v0 t STIMER0_COUNT=10000 STIMER0_CONFIG=0x20003', 'boot K2'],
-      ['stale_timer 400000b0'],
+      ['stale_timer t 400000b0'],
     ],
     ['disabled', ['v0 t STIMER0_COUNT=10000 STIMER0_CONFIG=0x20003 STIMER0_CONFIG=0', 'boot K2'], []],
     [

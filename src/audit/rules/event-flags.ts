@@ -4,7 +4,7 @@
  * hyperv_set_event_flag).
  */
 import { gpnOf, testBit } from '../../hv/bits.js'
-import { SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
+import { SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
 import {
   EFFECT_EVENT,
   EFFECT_IRQ,
@@ -26,6 +26,7 @@ import { MODEL_QEMU } from '../../synic/profile.js'
 import { fileIn, isSilent, sintIn, sourceIn } from '../effect-words.js'
 import { lowestFlag } from '../page-content.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
+import { forgetReset } from '../slots.js'
 
 /** What became of the last flag set for one SINT. */
 interface LastFlag {
@@ -49,7 +50,7 @@ class EventFlags implements Watcher {
     const { effects } = m
     if (op.code === OP_PAGE_FREE) return this.#forgetPage()
     if (op.code === OP_VCPU_RESET || op.code === OP_PARTITION_RESET || op.code === OP_KERNEL_BOOT) {
-      return this.#last.clear()
+      return forgetReset(this.desk, this.#last, SINT_COUNT)
     }
     const { words, length } = effects
     let flags = 0

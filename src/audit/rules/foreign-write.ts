@@ -15,13 +15,15 @@ class ForeignWrite implements Watcher {
     const owner = claims.foreignOwner(op.vcpu, op.msr, op.actor)
     if (owner === 0) return
     const place = placeOf(op.msr)
-    const isSame = op.newLo === op.oldLo && op.newHi === op.oldHi
+    // What stood in other registers than the SynIC's nobody has looked at.
+    const isSame = place >= 0 && op.newLo === op.oldLo && op.newHi === op.oldHi
+    const isOwners = place >= 0 && ledger.writer(op.file, place) === owner
     const register = MSR_NAMES.get(op.msr)
     const [actor, other] = [this.desk.nameOf(op.actor), this.desk.nameOf(owner)]
     this.desk.report({
       severity: isSame ? 'note' : 'error',
       other: owner,
-      otherSeq: ledger.writer(op.file, place) === owner ? ledger.writeSeq(op.file, place) : 0,
+      otherSeq: isOwners ? ledger.writeSeq(op.file, place) : 0,
       text: isSame
         ? `${actor} writes ${register} back unchanged, which belongs to ${other}`
         : `${actor} writes ${register}, which belongs to ${other}`,
@@ -34,7 +36,7 @@ export const foreignWrite: Rule = {
   rule: 'foreign_write',
   holds: 'A claimed register is written only by an actor that claims it.',
   ops: [],
-  registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'SINT'],
+  registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'SINT', 'STIMER', 'other'],
   onForeign: true,
   watch: (desk) => new ForeignWrite(desk),
 }

@@ -20,10 +20,11 @@ class InterruptGate implements Watcher {
   constructor(private readonly desk: Desk) {}
 
   after(): void {
-    const { code } = this.desk.op
+    const { m, op } = this.desk
+    const { code } = op
     if (code === OP_APIC_ACK) this.#taken()
-    else if (code === OP_VCPU_RESET || code === OP_PARTITION_RESET || code === OP_KERNEL_BOOT)
-      this.#known.fill(0)
+    else if (code === OP_VCPU_RESET) this.#known[m.rowOf(op.vcpu) / m.stride] = 0
+    else if (code === OP_PARTITION_RESET || code === OP_KERNEL_BOOT) this.#known.fill(0)
     else this.#requests()
   }
 

@@ -16,6 +16,7 @@ import { isOnAt, vcpuOf } from '../places.js'
 import { placeOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 import { eventFrameOf, messageFrameOf, occupiedSlots } from '../slot-view.js'
+import { forgetReset } from '../slots.js'
 
 const WHATS = [
   'a message waits',
@@ -29,6 +30,9 @@ const FLAG = 1
 const TIMER = 2
 const ROUTE = 3
 const PORT = 4
+
+/** Message page and event-flags page. */
+const PAGES_OF_FILE = 2
 
 class Offline implements Watcher {
   /** What was complained of, one bit each, by row; while a vCPU is offline. */
@@ -54,8 +58,7 @@ class Offline implements Watcher {
     if (!m.effects.ok) return
     if (op.code === o.OP_MSR_WRITE) return this.#notePage()
     if (op.code === o.OP_PARTITION_RESET || op.code === o.OP_VCPU_RESET) {
-      this.#leftBehind.clear()
-      return
+      return forgetReset(this.desk, this.#leftBehind, PAGES_OF_FILE)
     }
     const v = m.rowOf(op.vcpu)
     this.#told.delete(v)
@@ -70,7 +73,7 @@ class Offline implements Watcher {
   #notePage(): void {
     const { op, m } = this.desk
     const place = placeOf(op.msr)
-    const key = op.file * 2 + (place === LEDGER_SIMP ? 0 : 1)
+    const key = op.file * PAGES_OF_FILE + (place === LEDGER_SIMP ? 0 : 1)
     if (isOnAt(m, op.file, place)) this.#leftBehind.delete(key)
     else if (this.#hasContent) this.#leftBehind.set(key, op.seq)
   }

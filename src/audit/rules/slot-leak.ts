@@ -3,29 +3,54 @@
  * follows before the vCPU takes its next interrupt: what waits stays there (TLFS, "SynIC Message Flags").
  * OpenVMM looks at its slots before each entry and needs no EOM.
  */
-import { testBit } from '../../hv/bits.js'
+import { gpnOf, testBit } from '../../hv/bits.js'
 import { MESSAGE_PENDING } from '../../hv/messages.js'
-import { SINT_VECTOR } from '../../hv/registers.js'
+import { SINT_COUNT, SINT_VECTOR } from '../../hv/registers.js'
 import * as e from '../../synic/effects.js'
 import { AUTO_EOI_VECTORS, SINTS } from '../../synic/layout.js'
 import * as o from '../../synic/op.js'
+import { MESSAGE_PAGE } from '../../synic/pages.js'
 import { MODEL_OPENVMM } from '../../synic/profile.js'
 import { fileIn, sintIn } from '../effect-words.js'
 import { LEDGER_SINTS } from '../ledger.js'
 import { msrAt } from '../places.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 import { flagsIn, messageFrameOf } from '../slot-view.js'
+import { fileOfOp, forgetReset } from '../slots.js'
 
 interface Leak {
   readonly actor: number
   readonly seq: number
 }
 
+const PAGE_BYTES = 4096
+const STORES = [o.OP_MEM_WRITE, o.OP_MEM_CAS, o.OP_MEM_XCHG]
+
 class SlotLeak implements Watcher {
+  /** Slots whose pending flag was set before the store at hand: it may clear type and flags together. */
+  readonly #pending = new Set<number>()
   /** Slots emptied and not acknowledged, by file and SINT. */
   readonly #leaks = new Map<number, Leak>()
 
   constructor(private readonly desk: Desk) {}
+
+  before(): void {
+    const { op, m } = this.desk
+    this.#pending.clear()
+    if (!STORES.includes(op.code) || m.synicPages.size === 0 || m.profile.model === MODEL_OPENVMM) return
+    const [lo, hi, bytes] = op.words.subarray(op.at + o.OP_ARGS, op.at + o.OP_ARGS + 3)
+    const first = gpnOf(lo, hi)
+    for (let gpn = first; (gpn - first) * PAGE_BYTES < (lo & (PAGE_BYTES - 1)) + bytes; gpn++) {
+      for (const page of m.synicPages.get(gpn) ?? []) if ((page & 1) === MESSAGE_PAGE) this.#look(page >> 1)
+    }
+  }
+
+  #look(f: number): void {
+    const { m } = this.desk
+    const frame = messageFrameOf(m, f)
+    for (let sint = 0; sint < SINT_COUNT; sint++)
+      if ((flagsIn(m, frame, sint) & MESSAGE_PENDING) !== 0) this.#pending.add(m.queueKey(f, sint))
+  }
 
   after(): void {
     const { op, m } = this.desk
@@ -34,7 +59,7 @@ class SlotLeak implements Watcher {
       return this.desk.wake(this.#leaks.size > 0)
     }
     if (op.code === o.OP_VCPU_RESET || op.code === o.OP_PARTITION_RESET || op.code === o.OP_KERNEL_BOOT) {
-      this.#leaks.clear()
+      forgetReset(this.desk, this.#leaks, SINT_COUNT)
     }
     if (m.profile.model === MODEL_OPENVMM) return
     const { words, length } = m.effects
@@ -42,7 +67,7 @@ class SlotLeak implements Watcher {
       if (words[at] === e.EFFECT_FREED && op.code !== o.OP_MESSAGE_COMPLETE)
         this.#noteFreed(words[at + 1], words[at + 2])
       else if (this.#leaks.size === 0) continue
-      else if (words[at] === e.EFFECT_EOM) this.#acknowledge(words[at + 1], -1)
+      else if (words[at] === e.EFFECT_EOM) this.#ended(op.file >= 0 ? op.file : fileOfOp(m, op))
       else if (words[at] === e.EFFECT_EOI) this.#acknowledge(words[at + 1], words[at + 2])
     }
     this.desk.wake(this.#leaks.size > 0)
@@ -50,21 +75,23 @@ class SlotLeak implements Watcher {
 
   #noteFreed(vcpu: number, about: number): void {
     const { op, m } = this.desk
-    const f = fileIn(m, vcpu, about)
-    const sint = sintIn(about)
-    if ((flagsIn(m, messageFrameOf(m, f), sint) & MESSAGE_PENDING) === 0) return
-    this.#leaks.set(m.queueKey(f, sint), { actor: op.actor, seq: op.seq })
+    const slot = m.queueKey(fileIn(m, vcpu, about), sintIn(about))
+    if (this.#pending.has(slot)) this.#leaks.set(slot, { actor: op.actor, seq: op.seq })
   }
 
-  /** @param vector -1: an EOM, which speaks for all SINTs */
+  /** An EOM, which speaks for all SINTs of its file. */
+  #ended(file: number): void {
+    for (const key of this.#leaks.keys()) if (Math.floor(key / 16) === file) this.#leaks.delete(key)
+  }
+
+  /** An EOI, which speaks for the SINTs of its vector. */
   #acknowledge(vcpu: number, vector: number): void {
     const { m } = this.desk
     const v = m.rowOf(vcpu)
     for (const key of this.#leaks.keys()) {
       const f = Math.floor(key / 16)
       const own = m.w[f + SINTS + 2 * (key % 16)] & SINT_VECTOR
-      if (m.rowOfFile(f) === v && (vector < 0 || (own === vector && !this.#isAutoEoi(f, vector))))
-        this.#leaks.delete(key)
+      if (m.rowOfFile(f) === v && own === vector && !this.#isAutoEoi(f, vector)) this.#leaks.delete(key)
     }
   }
 
@@ -97,7 +124,7 @@ export const slotLeak: Rule = {
   rule: 'slot_leak',
   holds: 'Who empties a slot whose pending flag is set ends the message with EOM or EOI.',
   // A completion looks at the flag and writes EOM by itself.
-  ops: [o.OP_MEM_WRITE, o.OP_MEM_CAS, o.OP_MEM_XCHG, o.OP_VCPU_RESET, o.OP_PARTITION_RESET, o.OP_KERNEL_BOOT],
+  ops: [...STORES, o.OP_VCPU_RESET, o.OP_PARTITION_RESET, o.OP_KERNEL_BOOT],
   registers: [],
   more: [{ ops: [o.OP_APIC_ACK], effects: [e.EFFECT_EOM, e.EFFECT_EOI], whileAwake: true }],
   watch: (desk) => new SlotLeak(desk),

@@ -63,8 +63,8 @@ class SlotOwnership implements Watcher {
       case o.OP_VCPU_RESET:
       case o.OP_PARTITION_RESET:
       case o.OP_KERNEL_BOOT:
-        this.#readings.clear()
-        return this.desk.wake(false)
+        this.#readings.forget()
+        return this.desk.wake(this.#readings.size > 0)
     }
     if (this.#count > 0) this.#judgeStores()
     this.#readings.follow()

@@ -52,7 +52,7 @@ export const stepAfterRelease: Rule = {
   more: [
     {
       ops: STEPS,
-      registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'EOM', 'SINT', 'STIMER'],
+      registers: ['SCONTROL', 'SIEFP', 'SIMP', 'SIRBP', 'EOM', 'SINT', 'STIMER', 'other'],
       needsActor: true,
       whileAwake: true,
     },

@@ -64,9 +64,11 @@ class TimerContract implements Watcher {
 
   after(): void {
     const { op, m } = this.desk
-    if (op.code === OP_VCPU_RESET || op.code === OP_PARTITION_RESET || op.code === OP_KERNEL_BOOT) {
-      return void this.#timers.fill(0)
+    if (op.code === OP_VCPU_RESET) {
+      const from = (m.rowOf(op.vcpu) / m.stride) * STIMER_COUNT * COLUMNS
+      return void (from >= 0 && this.#timers.fill(0, from, from + STIMER_COUNT * COLUMNS))
     }
+    if (op.code === OP_PARTITION_RESET || op.code === OP_KERNEL_BOOT) return void this.#timers.fill(0)
     const isWrite = op.code === OP_MSR_WRITE && this.#write.timer >= 0
     if (isWrite && m.effects.ok) this.#written()
     const { words, length } = m.effects

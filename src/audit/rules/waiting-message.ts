@@ -7,7 +7,14 @@
  */
 import { testBit } from '../../hv/bits.js'
 import { MESSAGE_PENDING } from '../../hv/messages.js'
-import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_MASKED, SINT_PROXY, SINT_VECTOR } from '../../hv/registers.js'
+import {
+  PAGE_ENABLE,
+  SCONTROL_ENABLE,
+  SINT_COUNT,
+  SINT_MASKED,
+  SINT_PROXY,
+  SINT_VECTOR,
+} from '../../hv/registers.js'
 import { BUSY, DELIVERED, DROPPED, HAS_DELIVERY, QUEUED } from '../../synic/effects.js'
 import { IRR, ISR, SCONTROL, SIMP, SINTS } from '../../synic/layout.js'
 import * as o from '../../synic/op.js'
@@ -19,7 +26,7 @@ import { LEDGER_SCONTROL, LEDGER_SIMP, LEDGER_SINTS } from '../ledger.js'
 import { msrAt, nameAt, vcpuOf } from '../places.js'
 import type { Desk, Rule, Severity, Watcher } from '../rule.js'
 import { flagsIn, messageFrameOf, typeIn } from '../slot-view.js'
-import { fileOfOp } from '../slots.js'
+import { fileOfOp, forgetReset } from '../slots.js'
 
 class WaitingMessage implements Watcher {
   readonly #eras: Eras
@@ -34,8 +41,8 @@ class WaitingMessage implements Watcher {
     const { op, m } = this.desk
     if (op.code !== o.OP_MESSAGE_POST) {
       if (op.code === o.OP_VCPU_RESET || op.code === o.OP_PARTITION_RESET) {
-        this.#unserved.clear()
-        this.desk.wake(false)
+        forgetReset(this.desk, this.#unserved, SINT_COUNT)
+        this.desk.wake(this.#unserved.size > 0)
       }
       return this.#eras.note()
     }

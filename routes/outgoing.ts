@@ -24,10 +24,13 @@ export class Outgoing {
   track(raw: ServerResponse, text: string): void {
     if (text.length < LARGE_CHARS) return
     this.#bytes += text.length
-    // Each byte taken starts it anew; without a listener Node destroys the socket.
+    // What is taken starts it anew, at most once for nothing; without a listener Node destroys the socket.
     raw.setTimeout(this.stallMs)
+    const { socket } = raw.req
     raw.once('close', () => {
       this.#bytes -= text.length
+      // Node takes it back only where no request stands behind.
+      if (socket.timeout === this.stallMs) socket.setTimeout(0)
     })
   }
 }

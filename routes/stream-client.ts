@@ -33,7 +33,7 @@ export class StreamClient {
   readonly #outbox: Outbox
   readonly #budgetBytes: number
   readonly #inbox: Inbox
-  /** Messages that the library had already read when the client was to be read from no more. */
+  /** Messages, or the rest of one, that had already been read when the client was to be read from no more. */
   #held: Incoming[] = []
   /** The stream has ended on this side: what still comes is not looked at. */
   #closing = false
@@ -54,7 +54,7 @@ export class StreamClient {
     const { limits, turn, spare, scratch } = streams
     const { kinds, vcpus, since, created_at, actor } = query
     this.#budgetBytes = limits.budgetBytes
-    this.#outbox = new Outbox(raw, turn, spare, (code, reason) => this.close(code, reason))
+    this.#outbox = new Outbox(raw, turn, spare, this)
     const protocol = socket.protocol === BIN_PROTOCOL ? new BinProtocol(scratch) : new JsonProtocol()
     const now = () => performance.now()
     const observe = streams.observe.bind(streams)
@@ -118,14 +118,15 @@ export class StreamClient {
 
   /** A message that the library has read. Those that came in one piece with it arrive after a pause, too. */
   #receive(message: Incoming): void {
-    if (this.#held.length > 0 || !this.#mayRead()) this.#held.push(message)
+    if (!this.#mayRead()) this.#held.push(message)
     else this.#ask(message)
   }
 
   #ask(message: Incoming): void {
     if (this.#closing || this.socket.readyState !== this.socket.OPEN) return
     try {
-      this.session.receive(message)
+      const rest = this.session.receive(message)
+      if (rest !== undefined) this.#held.push(rest)
     } catch (error) {
       this.fail(error)
     }
@@ -144,7 +145,8 @@ export class StreamClient {
 
   /** A client that does not read its answers is not read from either. */
   #mayRead(): boolean {
-    if (this.#outbox.buffered() <= this.#budgetBytes && !this.session.hasBacklog) return true
+    const isBehind = this.#outbox.buffered() > this.#budgetBytes || this.session.hasBacklog
+    if (!isBehind && this.#held.length === 0) return true
     if (!this.socket.isPaused) this.socket.pause()
     return false
   }
@@ -182,11 +184,11 @@ export class StreamClient {
   #resume(): void {
     if (!this.socket.isPaused || this.session.hasBacklog) return
     if (this.#outbox.buffered() > this.#budgetBytes / 2) return
-    this.#inbox.resume()
     const held = this.#held
     this.#held = []
     for (const message of held) this.#receive(message)
-    if (!this.#inbox.isStopped && this.#held.length === 0 && this.#mayRead()) this.socket.resume()
+    if (this.#mayRead()) this.#inbox.resume()
+    if (!this.#inbox.isStopped && this.#mayRead()) this.socket.resume()
   }
 }
 

@@ -65,12 +65,13 @@ export class BinProtocol implements Protocol {
     this.batch = new RecordBatch(scratch.results, (number) => this.#names[number])
   }
 
-  read(message: Incoming, requests: Requests): string | undefined {
+  read(message: Incoming, requests: Requests): string | Incoming | undefined {
     const { words, length } = message
     if (!message.isBinary) return 'this protocol has binary frames'
     if (length % 4 !== 0) return 'a frame is records of 32-bit words'
     const end = length / 4
     for (let at = 0; at < end; ) {
+      if (at > 0 && !requests.mayAsk()) return message.restFrom(4 * at)
       const next = this.#readRecord(words, at, end, requests)
       if (typeof next === 'string') return next
       at = next

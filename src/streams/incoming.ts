@@ -39,6 +39,11 @@ export class Incoming {
     return message
   }
 
+  /** What stands from byte `from` on, as a message of its own: this one's memory is used for the next. */
+  restFrom(from: number): Incoming {
+    return Incoming.of(Buffer.from(this.bytes.subarray(from, this.length)), this.isBinary)
+  }
+
   /**
    * Becomes the message that is `length` bytes of `source` from `from` on, behind the four bytes they are
    * masked with (RFC 6455, section 5.3).

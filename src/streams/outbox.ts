@@ -38,6 +38,13 @@ const FLUSH_BYTES = 256 * 1024
 const SPARE_MAX = 64
 const SPARE_BYTES_MAX = 4 * FLUSH_BYTES
 
+export interface OutboxOwner {
+  /** Closes the WebSocket. */
+  close(code: number, reason: string): void
+  /** Something could not be written, such as for want of memory: its stream is to end, and no other. */
+  fail(error: unknown): void
+}
+
 export class Outbox implements Outlet {
   readonly #spare: Spare
   #buffers: Buffers | null = null
@@ -45,12 +52,11 @@ export class Outbox implements Outlet {
   #piecesBytes = 0
   #open = true
 
-  /** @param hangUp closes the WebSocket */
   constructor(
     private readonly pipe: Pipe,
     private readonly turn: Turn,
     spare: Spare,
-    private readonly hangUp: (code: number, reason: string) => void,
+    private readonly owner: OutboxOwner,
   ) {
     this.#spare = spare
   }
@@ -93,7 +99,7 @@ export class Outbox implements Outlet {
   close(code: number, reason: string): void {
     this.flush()
     this.#open = false
-    this.hangUp(code, reason)
+    this.owner.close(code, reason)
   }
 
   /** The socket is gone: what is here or still to come goes nowhere. */
@@ -106,16 +112,25 @@ export class Outbox implements Outlet {
   readonly flush = (): void => {
     const buffers = this.#buffers
     if (buffers === null) return
-    const last = this.#closeMessage()
-    this.#buffers = null
-    this.#spare.give(buffers)
-    const pieces = this.#pieces
-    if (pieces.length > 0) {
+    try {
+      const last = this.#closeMessage()
+      this.#buffers = null
+      this.#spare.give(buffers)
+      const pieces = this.#pieces
+      if (pieces.length > 0) {
+        this.#pieces = []
+        this.#piecesBytes = 0
+      }
+      if (this.#open) this.#write(pieces, last)
+    } catch (error) {
+      this.#open = false
+      this.#buffers = null
       this.#pieces = []
       this.#piecesBytes = 0
+      this.owner.fail(error)
+    } finally {
+      this.turn.arena.release()
     }
-    if (this.#open) this.#write(pieces, last)
-    this.turn.arena.release()
   }
 
   #write(pieces: readonly Shared[], last: Uint8Array | null): void {

@@ -73,6 +73,8 @@ export interface Batch {
 
 /** What the client's frames ask for. */
 export interface Requests {
+  /** False: what follows in the message waits until the client has read its answers, or for ever. */
+  mayAsk(): boolean
   apply(id: number, batch: Batch): void
   subscribe(id: number, filter: Filter): void
 }
@@ -80,9 +82,10 @@ export interface Requests {
 export interface Protocol {
   /**
    * Reads one message and hands on what it asks for.
-   * @returns what is wrong with it, if it is none of this protocol
+   * @returns what is wrong with it, if it is none of this protocol; or the rest of it, where it may not ask
+   *   for more for now
    */
-  read(message: Incoming, requests: Requests): string | undefined
+  read(message: Incoming, requests: Requests): string | Incoming | undefined
   hello(outlet: Outlet, partition: StreamPartition): void
   refused(outlet: Outlet, id: number, problem: object): void
   subscribed(outlet: Outlet, id: number, n: number): void

@@ -62,6 +62,9 @@ export class StreamSession implements Requests {
   #gapFrom = 0
   /** A replay is told as the reader reads, and what comes meanwhile waits in the ring behind it. */
   #hasBacklog = false
+  #isClosed = false
+  /** What lies unread is an answer that is longer than notifications may come to. */
+  #hasLongAnswer = false
   /** Answers that were due meanwhile. */
   #dueAnswers: Answered[] = []
   /** Answers that wait for a vCPU to wake. */
@@ -124,10 +127,24 @@ export class StreamSession implements Requests {
     this.catchUp()
   }
 
-  /** One message of the client. */
-  receive(message: Incoming): void {
+  /**
+   * One message of the client.
+   * @returns the rest of it, where its answers so far are more than may lie unread: to be received when they
+   *   have been read
+   */
+  receive(message: Incoming): Incoming | undefined {
     const wrong = this.protocol.read(message, this)
-    if (wrong !== undefined) this.outlet.close(CLOSE_BAD_FRAME, wrong)
+    if (typeof wrong === 'string') this.#close(CLOSE_BAD_FRAME, wrong)
+    return typeof wrong === 'string' || this.#isClosed ? undefined : wrong
+  }
+
+  mayAsk(): boolean {
+    return !this.#isClosed && !this.#hasBacklog && this.outlet.buffered() <= this.limits.budgetBytes
+  }
+
+  #close(code: number, reason: string): void {
+    this.#isClosed = true
+    this.outlet.close(code, reason)
   }
 
   /** A batch: what it makes known comes first, then its answer. */
@@ -157,7 +174,7 @@ export class StreamSession implements Requests {
     })
     this.#waits.add(end)
     if (this.#heldBytes > this.limits.cutBytes) {
-      this.outlet.close(CLOSE_TOO_SLOW, 'too many answers wait for a wake')
+      this.#close(CLOSE_TOO_SLOW, 'too many answers wait for a wake')
     }
   }
 
@@ -202,10 +219,11 @@ export class StreamSession implements Requests {
     const buffered = this.outlet.buffered()
     const behindMs = this.#behindSinceMs === null ? 0 : this.now() - this.#behindSinceMs
     // An answer may be longer than what may lie unread; it is no reason to cut off who reads it.
-    const isFull = this.#behindSinceMs !== null && buffered > this.limits.cutBytes
+    const isFull = this.#behindSinceMs !== null && !this.#hasLongAnswer && buffered > this.limits.cutBytes
     if (isFull || behindMs > this.limits.cutMs) {
-      this.outlet.close(CLOSE_TOO_SLOW, 'the reader is too slow')
+      this.#close(CLOSE_TOO_SLOW, 'the reader is too slow')
     } else if (buffered <= this.limits.budgetBytes / 2) {
+      this.#hasLongAnswer = false
       this.#endGap()
       this.catchUp()
       if (!this.#hasBacklog) for (const answered of this.#dueAnswers.splice(0)) this.#answer(answered)
@@ -235,6 +253,7 @@ export class StreamSession implements Requests {
     }
     this.#tellAll()
     answered.write(this.outlet)
+    this.#hasLongAnswer ||= this.outlet.buffered() > this.limits.cutBytes
   }
 
   /**
@@ -244,16 +263,21 @@ export class StreamSession implements Requests {
   #tell(write: (run: Run) => void, budgetBytes = this.limits.budgetBytes): void {
     const { lastN } = this.partition
     if (this.#cursor >= lastN) return
+    const isLost = this.#cursor + 1 < this.partition.firstN
+    // Who wants to know nothing, as those who only post, is never behind.
+    if (this.filter.isClosed && !isLost && this.#gapFrom === 0) {
+      this.#cursor = lastN
+      this.#hasBacklog = false
+      this.#behindSinceMs = null
+      return
+    }
     if (this.outlet.buffered() > budgetBytes) {
       this.#behindSinceMs ??= this.now()
       // What is replayed waits in the ring, what is new is left out.
       if (this.#hasBacklog) return
       if (this.#gapFrom === 0) this.#gapFrom = this.#cursor + 1
     }
-    const isLost = this.#cursor + 1 < this.partition.firstN
     if (this.#gapFrom !== 0) this.#leaveOut(lastN)
-    // Nothing to tell, as for those who only post.
-    else if (this.filter.isClosed && !isLost) this.#cursor = lastN
     else {
       if (isLost) this.#tellLost()
       if (!this.#tellRuns(lastN, write, budgetBytes)) {

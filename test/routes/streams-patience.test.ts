@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
+import { BIN_PROTOCOL } from '../../src/api/frames.js'
 import {
   complete,
   PROTOCOLS,
@@ -158,5 +159,28 @@ describe.each(PROTOCOLS)('a reader that stops, in %s,', (protocol) => {
     vi.advanceTimersByTime(15_000)
     client.socket.resume()
     expect((await client.closed)[0]).toBe(4008)
+  })
+})
+
+describe('a message of many batches', () => {
+  it('holds no more answers than one may leave unread, and all of them come in order', async () => {
+    const BATCHES = 24
+    const client = await join(BIN_PROTOCOL)
+    const ops = Array.from({ length: 32 }, () => ({ op: 'mem.read', gpa: 0, len: 65_536 }))
+    const batches = Array.from({ length: BATCHES }, (_, id) => client.encode({ id, ops }) as Uint8Array)
+    const { partition } = server.host
+    const before = partition.seq
+    client.socket.pause()
+    client.socket.send(Buffer.concat(batches))
+    client.send({ id: BATCHES, ops: [] })
+    await expect.poll(() => partition.seq).toBeGreaterThan(before)
+    // What is asked behind it has been applied once this has, if it is going to be.
+    const other = await join()
+    await other.ask()
+    // Two megabytes each: some are with the kernel, and of what may lie here the last is whole.
+    expect(partition.seq - before).toBeLessThan(BATCHES * ops.length)
+    client.socket.resume()
+    const answered = () => client.frames.flatMap(({ id }) => (id === undefined ? [] : [id]))
+    await expect.poll(answered).toEqual(Array.from({ length: BATCHES + 1 }, (_, id) => id))
   })
 })

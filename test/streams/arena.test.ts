@@ -71,13 +71,41 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ what: fc.constant('turn') }) },
 )
 
+const OWNER = { close() {}, fail: rethrow }
+
 function world() {
   const turn = new TestTurn()
   const spare = new Spare()
   const pipes = Array.from({ length: 4 }, () => new SlowPipe())
-  const outboxes = pipes.map((pipe) => new Outbox(pipe, turn, spare, () => {}))
+  const outboxes = pipes.map((pipe) => new Outbox(pipe, turn, spare, OWNER))
   return { turn, pipes, outboxes }
 }
+
+it('what cannot be written ends its own stream, and no other', () => {
+  const turn = new TestTurn()
+  const failed: unknown[] = []
+  const taken: string[] = []
+  const pipeOf = (write: (bytes: Uint8Array) => void) => ({
+    write,
+    cork() {},
+    uncork() {},
+    writableLength: 0,
+  })
+  const spare = new Spare()
+  const outOfMemory = new RangeError('Array buffer allocation failed')
+  const broken = pipeOf(() => {
+    throw outOfMemory
+  })
+  const fine = pipeOf((bytes) => taken.push(Buffer.from(bytes).toString('latin1', 2)))
+  const owner = { close() {}, fail: (error: unknown) => failed.push(error) }
+  const [first, second] = [broken, fine].map((pipe) => new Outbox(pipe, turn, spare, owner))
+  for (let i = 0; i < 2; i++) {
+    first.text('lost')
+    second.text('told')
+    turn.end()
+  }
+  expect([failed, taken, first.buffered()]).toEqual([[outOfMemory], ['told', 'told'], 0])
+})
 
 describe('what is written', () => {
   it('is what the socket gets, however late it takes it', () => {

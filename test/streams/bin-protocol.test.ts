@@ -8,6 +8,7 @@ import { PORT_EVENT, PORT_MESSAGE } from '../../src/hv/hypercalls.js'
 import { CLAIMS_MAX, MEMORY_OP_BYTES_MAX, ROUTE_ENTRIES_WIRE_MAX } from '../../src/hv/limits.js'
 import { PAYLOAD_BYTES_MAX } from '../../src/hv/messages.js'
 import { HV_X64_MSR_SINT0 } from '../../src/hv/msrs.js'
+import type { Incoming } from '../../src/streams/incoming.js'
 import { FROM_EVENT } from '../../src/synic/effects.js'
 import * as o from '../../src/synic/op.js'
 import { holds } from '../support/property.js'
@@ -316,5 +317,34 @@ describe('whatever a client sends', () => {
       }),
       3000,
     )
+  })
+})
+
+describe('a message of many batches', () => {
+  it('waits in its middle for a client that leaves its answers unread', () => {
+    const { send, client: c, frames } = client()
+    c.unread = 5 * 1024 * 1024
+    send([...batch(GOOD), ...batch(GOOD), ...batch(GOOD)])
+    expect(frames()).toMatchObject([{ seq: 3 }])
+    for (const seq of [4, 5]) {
+      // As it would lie there once more has been read.
+      c.rest = c.session.receive(c.rest as Incoming)
+      expect(frames()).toMatchObject([{ seq }])
+    }
+    expect(c.rest).toBeUndefined()
+  })
+
+  it('goes on at once for one that reads', () => {
+    const { send, client: c, frames } = client()
+    send([...batch(GOOD), ...batch(GOOD)])
+    expect([frames(), c.rest]).toMatchObject([[{ seq: 3 }, { seq: 4 }], undefined])
+  })
+
+  it('ends where the stream does', () => {
+    const { send, client: c, host } = client()
+    c.unread = 5 * 1024 * 1024
+    send([...batch(GOOD), 0x7f, 2, ...batch(GOOD)])
+    c.rest = c.session.receive(c.rest as Incoming)
+    expect([c.closed.length, c.rest, host.partition.seq]).toEqual([1, undefined, 3])
   })
 })

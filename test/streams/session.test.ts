@@ -292,6 +292,42 @@ describe('a session', () => {
     expect(frames()).toMatchObject([{ id: 3 }])
   })
 
+  it('leaves who wants to know nothing alone, however long its answer', () => {
+    let now = 0
+    const { client, hub, frames, partition, session: s } = session({ kinds: [] }, () => now)
+    client.unread = 1001
+    partition.happens()
+    hub.news()
+    expect(frames()).toEqual([])
+    now = 5001
+    s.tick()
+    expect(client.closed).toEqual([])
+  })
+
+  it('gives who reads a long answer time to read it', () => {
+    let now = 0
+    const { client, hub, frames, partition, session: s } = session({}, () => now)
+    client.send({ id: 3, ops: Array(200).fill('nothing') })
+    client.unread = 2000
+    frames()
+    partition.happens()
+    hub.news()
+    expect(frames()).toEqual([])
+    s.tick()
+    expect(client.closed).toEqual([])
+    client.unread = 0
+    s.tick()
+    expect(numbers(frames())).toEqual([{ from: 1, to: 1 }])
+    // And no longer than others have.
+    client.unread = 201
+    partition.happens()
+    hub.news()
+    expect(frames()).toEqual([])
+    now = 5001
+    s.tick()
+    expect(client.closed).toEqual([[4008, 'the reader is too slow']])
+  })
+
   it('cuts off who is too far behind, or behind for too long', () => {
     const far = session()
     far.client.unread = 1001

@@ -65,6 +65,8 @@ interface ClientParts {
 export class TestClient {
   readonly session: StreamSession
   readonly closed: [code: number, reason: string][] = []
+  /** What of the last message waits for it to read. */
+  rest: Incoming | undefined
   /** Bytes that the reader leaves with the server. */
   unread = 0
   readonly #written: Buffer[] = []
@@ -82,7 +84,8 @@ export class TestClient {
         return self.unread
       },
     }
-    const outbox = new Outbox(pipe, turn, new Spare(), (code, reason) => this.closed.push([code, reason]))
+    const owner = { close: (code: number, reason: string) => this.closed.push([code, reason]), fail: rethrow }
+    const outbox = new Outbox(pipe, turn, new Spare(), owner)
     const rules = this.isBinary ? new BinProtocol(new BinScratch()) : new JsonProtocol()
     const all = { ...DEFAULT_SESSION_LIMITS, ...limits }
     this.session = new StreamSession(partition, outbox, rules, filter, all, now)
@@ -90,7 +93,7 @@ export class TestClient {
 
   /** One message. */
   receive(data: Uint8Array, isBinary: boolean): void {
-    this.session.receive(Incoming.of(Buffer.from(data), isBinary))
+    this.rest = this.session.receive(Incoming.of(Buffer.from(data), isBinary))
   }
 
   /** A text, words, or a frame as JSON means it. */

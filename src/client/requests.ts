@@ -19,6 +19,8 @@ interface Pending {
 export class Requests {
   /** By id, in the order they were asked for. */
   readonly #pending = new Map<number, Pending>()
+  /** Lengths of those that were sent, given up, and not answered since: the server may still read them. */
+  readonly #givenUp = new Map<number, number>()
   #idle: (() => void)[] = []
 
   constructor(private readonly max: number) {}
@@ -38,7 +40,7 @@ export class Requests {
     let stop = () => {}
     try {
       return await new Promise<BatchResult>((resolve, reject) => {
-        stop = () => this.#take(id)?.reject(signal?.reason)
+        stop = () => this.#giveUp(id, signal?.reason)
         signal?.addEventListener('abort', stop)
         this.#pending.set(id, { frame, resolve, reject, sent: send(frame) })
       })
@@ -54,6 +56,7 @@ export class Requests {
 
   /** An answer nobody waits for any more was given up. */
   settle(frame: Answer | Refusal): void {
+    this.#givenUp.delete(frame.id)
     const pending = this.#take(frame.id)
     if ('problem' in frame) pending?.reject(new SynicdProblem(frame.problem))
     else pending?.resolve({ seq: frame.seq, results: frame.results })
@@ -61,7 +64,8 @@ export class Requests {
 
   /**
    * The server hung up on a message that was too large for it. That was the longest of those in doubt, or the
-   * longest came behind it: either way it was not applied. Of the others nobody can tell.
+   * longest came behind it: either way it was not applied. Of the others nobody can tell; nor of any, if one
+   * as long was given up.
    */
   refuseLongest(): void {
     let longest = -1
@@ -73,11 +77,13 @@ export class Requests {
         length = bytes
       }
     }
+    if (Math.max(-1, ...this.#givenUp.values()) >= length) return
     this.#take(longest)?.reject(new SynicdTooLarge(length))
   }
 
   /** The connection broke: what was sent is in doubt, the rest still waits. */
   interrupt(cause: unknown): void {
+    this.#givenUp.clear()
     for (const [id, { sent }] of this.#pending) {
       if (sent) this.#take(id)?.reject(new SynicdInterrupted(cause))
     }
@@ -91,6 +97,12 @@ export class Requests {
   /** Resolved when nothing waits. */
   async idle(): Promise<void> {
     if (this.#pending.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve))
+  }
+
+  #giveUp(id: number, reason: unknown): void {
+    const pending = this.#take(id)
+    if (pending?.sent === true) this.#givenUp.set(id, bytesOf(pending.frame))
+    pending?.reject(reason)
   }
 
   #take(id: number): Pending | undefined {

@@ -60,6 +60,18 @@ export class LatencyTracker {
     this.#nowMs = nowMs
   }
 
+  /** The vCPU was reset, or (-1) the machine: what was under way there has gone. */
+  forget(vcpu: number): void {
+    if (vcpu < 0) {
+      this.#marks.fill(0)
+      this.#posted.clear()
+      return
+    }
+    const begin = vcpu < this.#begins.length ? this.#begins[vcpu] : UNMARKED
+    if (begin !== UNMARKED) this.#marks.fill(0, begin, begin + MARKS)
+    for (let slot = 0; slot < SLOTS; slot++) this.#posted.delete(vcpu * SLOTS + slot)
+  }
+
   /**
    * Follows an op that concerns deliveries: what became of it stands in the effects. Short enough to be drawn
    * into the loop over a batch, for which V8 has a limit.

@@ -275,5 +275,12 @@ export class PartitionHost {
     if (isFollowed(effects)) this.#latency.follow(code, words, at, effects)
     if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()
+    if (isReset(code, words, at)) this.#latency.forget(code === o.OP_VCPU_RESET ? words[at + o.OP_VCPU] : -1)
   }
+}
+
+/** Of a vCPU or of the machine, be it by a kernel that starts on a fresh one. */
+function isReset(code: number, words: Int32Array, at: number): boolean {
+  if (code === o.OP_KERNEL_BOOT) return words[at + o.OP_ARGS + 1] === o.BOOT_RESET
+  return code === o.OP_VCPU_RESET || code === o.OP_PARTITION_RESET
 }

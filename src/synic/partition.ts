@@ -64,7 +64,7 @@ for (const code of [
 ]) {
   NEEDS[code] = ANY_VCPU | PAUSED_NO
 }
-for (const code of [op.OP_MEM_CAS, op.OP_MEM_XCHG, op.OP_HOST_STEP]) NEEDS[code] = NO_VCPU | PAUSED_NO
+NEEDS[op.OP_HOST_STEP] = NO_VCPU | PAUSED_NO
 
 /** Does this op act on a vCPU that must exist? */
 export function namesVcpu(code: number): boolean {
@@ -126,7 +126,7 @@ export class Partition {
       v = m.rowOf(words[at + op.OP_VCPU])
       if (v < 0) return m.effects.fail(EINVAL)
     }
-    if (m.paused && ((needs & PAUSED_NO) !== 0 || isGuestMsrAccess(code, first))) return m.effects.fail(EBUSY)
+    if (m.paused && ((needs & PAUSED_NO) !== 0 || isGuestAccess(code, first))) return m.effects.fail(EBUSY)
     // The two halves keep each switch small enough for the optimising compiler.
     if (code <= op.OP_APIC_TPR) this.#applyToVcpu(code, first, v, words, at + op.OP_ARGS)
     else this.#applyToPartition(code, first, v, words, at)
@@ -289,8 +289,11 @@ export class Partition {
   }
 }
 
-function isGuestMsrAccess(code: number, first: number): boolean {
-  return (code === op.OP_MSR_WRITE || code === op.OP_MSR_READ) && (first & op.OP_BY_HOST) === 0
+const ACCESSES = [op.OP_MSR_WRITE, op.OP_MSR_READ, op.OP_MEM_CAS, op.OP_MEM_XCHG]
+
+/** What a vCPU does by running; the VMM may do the same while all of them stand still. */
+function isGuestAccess(code: number, first: number): boolean {
+  return (first & op.OP_BY_HOST) === 0 && ACCESSES.includes(code)
 }
 
 /** A refused access: #GP in the guest; the VMM's ioctl fails. */

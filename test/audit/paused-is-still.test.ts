@@ -53,6 +53,15 @@ it.each(ops)('%s', (_why, op) => {
   expect(m.violations).toMatchObject([{ invariant: 'I21', severity: 'error' }])
 })
 
+it("the host's atomic memory ops are as open as its stores", () => {
+  const m = audited({ profile: 'tlfs' }, pausedIsStill).run(UP, 'pause')
+  for (const op of ['mem.cas', 'mem.xchg'])
+    expect(
+      m.do({ op, gpa: 0x8000, len: 1, value: 1, by: 'host', ...(op === 'mem.cas' ? { expect: 0 } : {}) }),
+    ).toMatchObject({ ok: true })
+  expect(m.said()).toEqual([])
+})
+
 it('a timer that interrupts', () => {
   const m = audited({ profile: 'kvm-synic2' }, pausedIsStill).run(UP, 'pause')
   doctored(m, { op: 'clock.advance', ticks: 5 }, ({ effects }) => {

@@ -136,6 +136,26 @@ describe('a batch that is too long for the server', () => {
     expect(outcomes.map((outcome) => outcome.status === 'rejected' && outcome.reason.name)).toEqual(errors)
     expect(await large.ops([])).toEqual({ seq: 1, results: [] })
   })
+
+  it('and was given up: of another nobody can tell whether it was applied', async () => {
+    onConnection = (socket) => {
+      say(socket, hello(0))
+      socket.on('message', (data: Buffer) => data.length > 500 && socket.close(1009))
+    }
+    const large = open()
+    await large.opened
+    const ask = (hex: string, signal?: AbortSignal) =>
+      large.ops([{ op: 'message.post', vcpu: 0, sint: 2, type: 1, hex }], { signal })
+    const waits = ask('ab')
+    const giveUp = new AbortController()
+    const long = ask('ab'.repeat(300), giveUp.signal)
+    giveUp.abort(new Error('given up'))
+    const reasons = await Promise.allSettled([waits, long])
+    expect(reasons).toMatchObject([
+      { reason: { name: 'SynicdInterrupted' } },
+      { reason: { message: 'given up' } },
+    ])
+  })
 })
 
 describe('a partition made anew', () => {

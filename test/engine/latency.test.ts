@@ -93,4 +93,26 @@ describe('delivery latency', () => {
     at(0, { op: 'msr.write', vcpu: 0, msr: 'SCONTROL', value: 0 }, post)
     expect([...service.meter.messages]).toEqual([0, 0, 0, 1])
   })
+
+  it.each([
+    ['vcpu.reset', { op: 'vcpu.reset', vcpu: 0 }],
+    ['partition.reset', { op: 'partition.reset' }],
+    ['kernel.boot on a fresh machine', { op: 'kernel.boot', kernel: 'k2', cause: 'reset' }],
+  ])('%s: what was under way has gone, and counts for nothing that comes later', (_what, reset) => {
+    const { at, seen } = bench('tlfs')
+    // One in its slot, one that waits behind it, and an interrupt that nobody takes.
+    at(0, post, post)
+    at(100, reset, { op: 'vcpu.reset', vcpu: 0 })
+    const write = (msr: string, value: number) => ({ op: 'msr.write', vcpu: 0, msr, value })
+    at(1000, write('SIMP', 0x10001), write('SINT2', 0xf3), write('SCONTROL', 1), write('EOM', 0))
+    at(1000, { op: 'mem.write', gpa: 0x10200, hex: '00000000' })
+    const before = [seen('slot', 'message'), seen('ack', 'message'), seen('eom', 'message')]
+    at(2000, post, post, take, done, eoi, take, done, eoi)
+    expect(before.map(([count]) => count)).toEqual([1, 0, 0])
+    expect([seen('slot', 'message'), seen('ack', 'message'), seen('eom', 'message')]).toEqual([
+      [3, 0],
+      [2, 0],
+      [2, 0],
+    ])
+  })
 })

@@ -36,7 +36,7 @@ class PausedIsStill implements Watcher {
     } else if (op.code === o.OP_MEM_WRITE) {
       if (!op.byHost) this.#stored()
     } else if (GUEST_STEPS.includes(op.code)) {
-      this.#say('error', "a guest's step was carried out while the partition is paused")
+      if (!op.byHost) this.#say('error', "a guest's step was carried out while the partition is paused")
     } else this.#delivered()
   }
 

@@ -16,6 +16,8 @@ export interface StreamParts {
   readonly service: Service
   readonly streamMeter: StreamMeter
   readonly frameBytes: number
+  /** Streams that are open at a time. */
+  readonly streamsMax: number
   readonly sessionLimits?: Partial<SessionLimits>
 }
 

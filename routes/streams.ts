@@ -51,6 +51,12 @@ function refusePlain(request: FastifyRequest, reply: FastifyReply, { service }: 
   throw new InputError([], 'upgrade-required', 'This is a WebSocket: ask for it with `Upgrade: websocket`.')
 }
 
+/** The next stream would be one too many; whoever asks is told so before the upgrade. */
+function admit({ ws }: FastifyRequest, { clients, parts }: Streams): void {
+  if (!ws || clients.size < parts.streamsMax) return
+  throw new InputError([], 'too-busy', `This server has room for ${parts.streamsMax} streams, and no more.`)
+}
+
 export default async function streamRoutes(app: FastifyInstance, parts: StreamParts) {
   const streams = new Streams(parts)
   await app.register(websocket, {
@@ -91,6 +97,7 @@ export default async function streamRoutes(app: FastifyInstance, parts: StreamPa
     method: 'GET',
     url: fastifyPath(openStream.path),
     config: { operation: openStream },
+    onRequest: async (request) => admit(request, streams),
     wsHandler(socket, request) {
       // A broken frame ends the connection. The library has told the client why, which takes its time.
       socket.on('error', () => giveUpSoon(socket))

@@ -34,6 +34,8 @@ export interface AppLimits {
   readonly idempotencyBytes: number
   /** Large answers that clients have not taken yet. */
   readonly outgoingBytes: number
+  /** Streams that are open at a time. */
+  readonly streamsMax: number
   /** How long a client may take nothing of a large answer, in milliseconds. */
   readonly outgoingStallMs: number
 }
@@ -55,6 +57,7 @@ const DEFAULT_LIMITS: AppLimits = {
   idempotencyBytes: 64 * 1024 * 1024,
   outgoingBytes: 256 * 1024 * 1024,
   outgoingStallMs: 30_000,
+  streamsMax: 16_384,
 }
 
 /** Longest path parameter looked at; longer ones are no resource. */
@@ -155,6 +158,7 @@ export async function buildApp({
     idempotencyBytes,
     outgoingBytes,
     outgoingStallMs,
+    streamsMax,
   } = {
     ...DEFAULT_LIMITS,
     ...limits,
@@ -183,6 +187,7 @@ export async function buildApp({
     service,
     streamMeter,
     frameBytes: bodyBytes,
+    streamsMax,
     ...(stream === undefined ? {} : { sessionLimits: stream }),
   })
   const outgoing = new Outgoing(outgoingBytes, outgoingStallMs)

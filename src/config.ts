@@ -1,6 +1,7 @@
 /** Flags and environment to a frozen, validated Config; the only reader of process.env. */
 import { z } from 'zod'
 import { DEFAULT_LIMITS } from './engine/limits.js'
+import { DEFAULT_SESSION_LIMITS } from './streams/session.js'
 import { LOG_LEVELS } from './telemetry/logger.js'
 
 const MIB = 1024 * 1024
@@ -48,6 +49,17 @@ export const SETTINGS = {
     fallback: DEFAULT_LIMITS.logBytesMax,
     help: 'bytes that log may take',
   },
+  'max-streams': { schema: whole(0, 1e6), fallback: 16_384, help: 'streams that are open at a time' },
+  'stream-ring': {
+    schema: whole(1, 1e8),
+    fallback: DEFAULT_LIMITS.streamRing,
+    help: 'notifications a partition keeps for streams that come back',
+  },
+  'stream-budget-bytes': {
+    schema: whole(64 * 1024, 1024 * MIB),
+    fallback: DEFAULT_SESSION_LIMITS.budgetBytes,
+    help: 'bytes a stream may leave unread before it misses notifications; at four times as many it ends',
+  },
   'drain-seconds': {
     schema: whole(0, 3600),
     fallback: 10,
@@ -70,6 +82,9 @@ export interface Config {
   readonly maxRate: number
   readonly logOps: number
   readonly logBytes: number
+  readonly maxStreams: number
+  readonly streamRing: number
+  readonly streamBudgetBytes: number
   readonly drainSeconds: number
 }
 

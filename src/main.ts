@@ -13,6 +13,9 @@ const NOTICE_MS = 500
 /** A page in a snapshot, as hex: what one side writes the other must accept as a body. */
 const SNAPSHOT_PAGE_BYTES = 8250
 
+/** A reader that leaves so many send budgets unread is cut off. */
+const CUT_BUDGETS = 4
+
 /** Starts the server; resolves once it listens, with its address. It closes on SIGTERM and SIGINT. */
 export async function startServer(config: Config): Promise<string> {
   const logger = createLogger(config.logLevel)
@@ -23,12 +26,15 @@ export async function startServer(config: Config): Promise<string> {
     opsPerBatchMax: config.maxOps,
     logOpsMax: config.logOps,
     logBytesMax: config.logBytes,
+    streamRing: config.streamRing,
     snapshotPagesMax: Math.floor((config.maxBodyBytes * 0.97) / SNAPSHOT_PAGE_BYTES),
   })
   const metrics = createMetrics(service)
   const health = new Health()
-  const limits = { bodyBytes: config.maxBodyBytes, requestsPerSecond: config.maxRate }
-  const app = await buildApp({ service, metrics, health, logger, limits })
+  const { maxBodyBytes, maxRate, maxStreams, streamBudgetBytes } = config
+  const limits = { bodyBytes: maxBodyBytes, requestsPerSecond: maxRate, streamsMax: maxStreams }
+  const stream = { budgetBytes: streamBudgetBytes, cutBytes: CUT_BUDGETS * streamBudgetBytes }
+  const app = await buildApp({ service, metrics, health, logger, limits, stream })
   closeWithGrace({ delay: config.drainSeconds * 1000 + NOTICE_MS, logger }, async ({ err, signal }) => {
     if (err !== undefined) logger.fatal({ err }, 'unexpected error')
     logger.info({ signal }, 'draining')

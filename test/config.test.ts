@@ -32,6 +32,7 @@ describe('configuration', () => {
 
   it.each([
     ['a port that is none', { port: '70000' }, {}, '--port: "70000"'],
+    ['a stream budget below 64 KiB', { streamBudgetBytes: '1000' }, {}, '--stream-budget-bytes: "1000"'],
     ['text for a number', { maxOps: 'many' }, {}, '--max-ops: "many"'],
     ['an unknown level, by variable', {}, { SYNICD_LOG_LEVEL: 'loud' }, 'SYNICD_LOG_LEVEL: "loud"'],
     ['an empty variable', {}, { SYNICD_PORT: '' }, 'SYNICD_PORT: ""'],

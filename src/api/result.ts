@@ -43,7 +43,10 @@ export const Result = z
     dropped: z.array(DroppedOut).optional(),
     doorbells: z.array(z.object({ port: z.int().min(0) })).optional(),
     lifecycle: z.array(z.enum(e.LIFECYCLES)).optional(),
-    violations: z.array(ResultViolation).optional(),
+    violations: z.array(ResultViolation).optional().meta({
+      description:
+        'Found in this op, where it names an actor; `disabled_write` in any. All are at /violations.',
+    }),
   })
   .meta({ id: 'Result', description: 'What an op did. Fields that would be null or empty are left out.' })
 export type Result = z.infer<typeof Result>

@@ -103,3 +103,23 @@ describe('the page of', () => {
     for (const { headers } of replies) expect(headers).not.toHaveProperty('access-control-allow-origin')
   })
 })
+
+it('a stream more than there is room for is refused before the upgrade, until one has ended', async () => {
+  const small = await streamServer({ app: { streamsMax: 1 } })
+  const first = new WebSocket(small.url)
+  await once(first, 'message')
+  const second = new WebSocket(small.url)
+  second.on('error', () => {})
+  const [, reply] = (await once(second, 'unexpected-response')) as [unknown, IncomingMessage]
+  expect(reply.statusCode).toBe(503)
+  expect(JSON.parse(await text(reply))).toMatchObject({
+    type: '/problems/too-busy',
+    detail: 'This server has room for 1 streams, and no more.',
+  })
+  first.close()
+  await expect.poll(() => small.meter.clients).toBe(0)
+  const third = new WebSocket(small.url)
+  await once(third, 'message')
+  third.terminate()
+  await small.app.close()
+})

@@ -5,7 +5,7 @@ import { WebSocket } from 'ws'
 import { BinCodec } from '../../src/api/bin-codec.js'
 import { BIN_PROTOCOL, type Filter, JSON_PROTOCOL } from '../../src/api/frames.js'
 import type { Result } from '../../src/api/result.js'
-import { buildApp } from '../../src/app.js'
+import { type AppLimits, buildApp } from '../../src/app.js'
 import type { PartitionHost } from '../../src/engine/partition-host.js'
 import { Service } from '../../src/engine/service.js'
 import type { SessionLimits } from '../../src/streams/session.js'
@@ -149,6 +149,7 @@ export interface ServerSetup {
   readonly profile?: ProfileName
   readonly limits?: Partial<SessionLimits>
   readonly streamRing?: number
+  readonly app?: Partial<AppLimits>
 }
 
 export const SINTS = [2, 3] as const
@@ -161,7 +162,13 @@ export async function streamServer(setup: ServerSetup = {}): Promise<StreamServe
   const { profile = 'tlfs', limits = {}, streamRing = 65_536 } = setup
   const service = new Service({ streamRing })
   const metrics = createMetrics(service)
-  const app = await buildApp({ service, metrics, health: new Health(), stream: limits })
+  const app = await buildApp({
+    service,
+    metrics,
+    health: new Health(),
+    limits: setup.app ?? {},
+    stream: limits,
+  })
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   const host = service.create({ id: 'p1', profile, vcpus: 2 })
   host.applyBatch([0, 1].flatMap(enableSynic))

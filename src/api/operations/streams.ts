@@ -35,6 +35,6 @@ export const openStream = {
       headers: { 'sec-websocket-protocol': 'What is spoken; absent if the client offered nothing known.' },
     },
   },
-  problems: ['upgrade-required', 'foreign-origin'],
+  problems: ['upgrade-required', 'foreign-origin', 'too-busy'],
   plane: 'data',
 } as const satisfies Operation

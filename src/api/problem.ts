@@ -42,7 +42,7 @@ export const PROBLEMS = {
   'upgrade-required': { status: 426, title: 'The resource is a WebSocket' },
   'too-many-requests': { status: 429, title: 'Too many requests' },
   'internal-error': { status: 500, title: 'The server failed' },
-  'too-busy': { status: 503, title: 'Too much is being sent already' },
+  'too-busy': { status: 503, title: 'The server is too busy' },
   'not-ready': { status: 503, title: 'The server is not ready' },
 } as const satisfies Record<string, CatalogueEntry>
 

@@ -122,6 +122,9 @@ function ruleOf(issue: z.core.$ZodIssue): string {
       return `${measureOf(issue.origin)} at most ${issue.maximum}${unitOf(issue.origin)}`
     case 'too_small':
       return `${measureOf(issue.origin)} at least ${issue.minimum}${unitOf(issue.origin)}`
+    case 'invalid_key':
+      // The path ends in the name itself.
+      return `have a name that is ${issue.issues[0].message}`
     default:
       return `be valid: ${issue.message}`
   }

@@ -96,6 +96,16 @@ describe('creating a partition', async () => {
   })
 })
 
+it('a label of a name that none may have is told the rule of names', async () => {
+  const test = await testApp()
+  const reply = await test.post('/v1/partitions', { labels: { '-x': 'y' } })
+  expectProblem(reply, 400, 'invalid-request', 'labels/-x')
+  expect(reply.body).toMatchObject({
+    errors: [{ message: expect.stringContaining('must have a name that is a label:') }],
+  })
+  expect(test.service.partitionCount).toBe(0)
+})
+
 describe('listing partitions', async () => {
   const test = await testApp()
 

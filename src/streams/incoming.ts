@@ -15,6 +15,8 @@ export class Incoming {
   isBinary = false
   /** It is known that all of it is ASCII: what is short and text mostly is. */
   #isAscii = false
+  /** Its memory is its own, and not used for the next one. */
+  #isKept = false
   bytes: Buffer
   /** The same memory; what is behind the message means nothing. */
   words: Int32Array
@@ -36,12 +38,15 @@ export class Incoming {
     } else message.bytes.set(data)
     message.length = length
     message.isBinary = isBinary
+    message.#isKept = true
     return message
   }
 
-  /** What stands from byte `from` on, as a message of its own: this one's memory is used for the next. */
+  /** What stands from byte `from` on, as a message of its own that may be kept. */
   restFrom(from: number): Incoming {
-    return Incoming.of(Buffer.from(this.bytes.subarray(from, this.length)), this.isBinary)
+    const rest = this.bytes.subarray(from, this.length)
+    // A long message may stop many times: it is copied once.
+    return Incoming.of(this.#isKept ? rest : Buffer.from(rest), this.isBinary)
   }
 
   /**
@@ -56,6 +61,7 @@ export class Incoming {
     this.length = length
     this.isBinary = isBinary
     this.#isAscii = false
+    this.#isKept = false
     const { bytes, words } = this
     if (length > SHORT_BYTES) {
       bufferUtil.mask(

@@ -24,7 +24,8 @@ export class Outgoing {
   track(raw: ServerResponse, text: string): void {
     if (text.length < LARGE_CHARS) return
     this.#bytes += text.length
-    // What is taken starts it anew, at most once for nothing; without a listener Node destroys the socket.
+    // What is taken starts it anew, what the kernel took at first once, too: so it may come to twice as long.
+    // Without a listener Node destroys the socket.
     raw.setTimeout(this.stallMs)
     const { socket } = raw.req
     raw.once('close', () => {

@@ -61,11 +61,10 @@ export class Eras {
     return this.#left.get(this.desk.nameOf(actor)) ?? 0
   }
 
-  /** Whoever drives the machine from here on is another. */
+  /** Who had left may drive the machine that comes up. Attachments outlive a reset. */
   #reset(seq: number): void {
     this.#allSeq = seq
     this.#left.clear()
-    this.#present.clear()
   }
 
   #boot(seq: number): void {

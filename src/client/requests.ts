@@ -77,7 +77,7 @@ export class Requests {
         length = bytes
       }
     }
-    if (Math.max(-1, ...this.#givenUp.values()) >= length) return
+    for (const bytes of this.#givenUp.values()) if (bytes >= length) return
     this.#take(longest)?.reject(new SynicdTooLarge(length))
   }
 

@@ -142,6 +142,11 @@ describe('a driver that has detached', () => {
     expect(m.said()).toEqual(['step_after_release vmbus 40000001', 'step_after_release vmbus 40000073'])
   })
 
+  it('ends with its kernel, also where the machine was reset meanwhile', () => {
+    const m = tlfs().run('attach by vmbus', 'reset', 'boot k2', 'v0 vmbus SIMP=0x10001')
+    expect(m.said()).toEqual(['step_after_release vmbus 40000083'])
+  })
+
   it('is another one behind a reset of the machine', () => {
     const m = tlfs().run('attach by vmbus', 'detach by vmbus', 'reset', UP)
     expect(m.said()).toEqual([])

@@ -38,9 +38,11 @@ class SlotLeak implements Watcher {
     const { op, m } = this.desk
     this.#pending.clear()
     if (!STORES.includes(op.code) || m.synicPages.size === 0 || m.profile.model === MODEL_OPENVMM) return
-    const [lo, hi, bytes] = op.words.subarray(op.at + o.OP_ARGS, op.at + o.OP_ARGS + 3)
-    const first = gpnOf(lo, hi)
-    for (let gpn = first; (gpn - first) * PAGE_BYTES < (lo & (PAGE_BYTES - 1)) + bytes; gpn++) {
+    const { words } = op
+    const at = op.at + o.OP_ARGS
+    const first = gpnOf(words[at], words[at + 1])
+    const end = (words[at] & (PAGE_BYTES - 1)) + words[at + 2]
+    for (let gpn = first; (gpn - first) * PAGE_BYTES < end; gpn++) {
       for (const page of m.synicPages.get(gpn) ?? []) if ((page & 1) === MESSAGE_PAGE) this.#look(page >> 1)
     }
   }

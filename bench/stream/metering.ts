@@ -7,11 +7,11 @@ import type { Row } from '../measure.js'
 import { Audience, type Deliveries } from './audience.js'
 import { BIN_PROTOCOL, batchOf, messageCycles } from './frames.js'
 import { inTurn, type Pairs, pairRows, perCpuSecond, perSecond, ratioAtLeast } from './rows.js'
-import { type Server, withServers } from './server.js'
+import { Server } from './server.js'
 
 const PROGRAM = await bundled('bench/stream/metering-process.ts')
 /** Two processes that do the same can differ by a tenth, by what V8 draws in: so there are several. */
-const PROCESSES = 8
+const PROCESSES = 3
 const ROUNDS = 5
 
 class Host {
@@ -45,17 +45,22 @@ const LOADS = [
 ] as const
 type Load = (typeof LOADS)[number]
 /** Short rounds in turn: what a busy host does to the one it mostly does to the other. */
-const SERVER_ROUNDS = 8
-const ROUND_MS = 150
+const SERVER_ROUNDS = 24
+const ROUND_MS = 100
 const WARM_UP_MS = 1000
 
 /** The whole way: batches in, deliveries out to a subscriber, each with its four stages. */
 async function throughServers(load: Load): Promise<Row[]> {
   const all: Pairs<Deliveries> = { subject: [], baseline: [] }
   for (let i = 0; i < PROCESSES; i++) {
-    const pairs = await withServers((...servers) => pairOf(load, servers), 'unmetered')
-    all.subject.push(...pairs.subject)
-    all.baseline.push(...pairs.baseline)
+    const server = await Server.start('switchable')
+    try {
+      const pairs = await pairsOf(load, server)
+      all.subject.push(...pairs.subject)
+      all.baseline.push(...pairs.baseline)
+    } finally {
+      server.stop()
+    }
   }
   const rate = (of: Deliveries) => of.perCpuSecond / 1e3
   const labels = { subject: 'metered', baseline: 'without metrics', unit: perCpuSecond }
@@ -63,20 +68,17 @@ async function throughServers(load: Load): Promise<Row[]> {
   return pairRows(all, rate, { ...labels, what }, ratioAtLeast(0.97))
 }
 
-async function pairOf({ messages, window }: Load, servers: readonly Server[]): Promise<Pairs<Deliveries>> {
-  const batch = await batchOf(servers[0], BIN_PROTOCOL, messageCycles(messages))
-  const audiences = await Promise.all(
-    servers.map((server) => Audience.connect(server, batch, batch, messages, 1)),
-  )
+async function pairsOf({ messages, window }: Load, server: Server): Promise<Pairs<Deliveries>> {
+  const batch = await batchOf(server, BIN_PROTOCOL, messageCycles(messages))
+  const audience = await Audience.connect(server, batch, batch, messages, 1)
   // Not counted: what is new to a server is compiled first, on another core.
-  for (const each of audiences) await each.flood(WARM_UP_MS, window)
-  const [metered, silent] = audiences.map((each) => async () => {
-    // Not counted either: who has waited for its turn finds caches and clocks of the machine elsewhere.
-    await each.flood(ROUND_MS / 2, window)
-    return each.flood(ROUND_MS, window)
-  })
-  const pairs = await inTurn(SERVER_ROUNDS, metered, silent)
-  for (const each of audiences) each.end()
+  await audience.flood(WARM_UP_MS, window)
+  const round = (on: boolean) => async () => {
+    await server.meter(on)
+    return audience.flood(ROUND_MS, window)
+  }
+  const pairs = await inTurn(SERVER_ROUNDS, round(true), round(false))
+  audience.end()
   return pairs
 }
 

@@ -32,14 +32,28 @@ async function synicd(): Promise<number> {
   return (app.server.address() as AddressInfo).port
 }
 
-/** Nothing is counted, and no delivery followed. */
-function unmetered(): Promise<number> {
-  LatencyTracker.prototype.follow = () => {}
-  for (const method of ['countOp', 'observe', 'observeSocket'] as const) Meter.prototype[method] = () => {}
+let isMetered = true
+
+/**
+ * Counts and follows only while it is told to: the same process with the same machine code, so that nothing
+ * but what metrics do tells one from the other.
+ */
+function switchable(): Promise<number> {
+  const { follow } = LatencyTracker.prototype
+  LatencyTracker.prototype.follow = function (code, words, at, effects) {
+    if (isMetered) follow.call(this, code, words, at, effects)
+  }
+  const { countOp, observe } = Meter.prototype
+  Meter.prototype.countOp = function (code, effects) {
+    if (isMetered) countOp.call(this, code, effects)
+  }
+  Meter.prototype.observe = function (stage, kind, ms, count) {
+    if (isMetered) observe.call(this, stage, kind, ms, count)
+  }
   return synicd()
 }
 
-const starts: Readonly<Record<ServerKind, () => Promise<number>>> = { synicd, unmetered, plain }
+const starts: Readonly<Record<ServerKind, () => Promise<number>>> = { synicd, switchable, plain }
 
 /**
  * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=&answer=` asks for with
@@ -73,6 +87,14 @@ async function plain(): Promise<number> {
 }
 
 const questions = {
+  metered() {
+    isMetered = true
+    return 0
+  },
+  unmetered() {
+    isMetered = false
+    return 0
+  },
   cpu() {
     const { user, system } = process.cpuUsage()
     return user + system

@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { bundled } from '../../scripts/bundled.js'
 
-export type ServerKind = 'synicd' | 'unmetered' | 'plain'
+export type ServerKind = 'synicd' | 'switchable' | 'plain'
 
 /** What is measured is what ships: another compiler's output can be half as fast. */
 const PROGRAM = await bundled('bench/stream/server-process.ts')
@@ -31,11 +31,16 @@ export class Server {
     return this.#ask('rss')
   }
 
+  /** Of a switchable one: counts and follows from now on, or does not. */
+  async meter(on: boolean): Promise<void> {
+    await this.#ask(on ? 'metered' : 'unmetered')
+  }
+
   stop(): void {
     this.child.kill()
   }
 
-  #ask(question: 'cpu' | 'rss'): Promise<number> {
+  #ask(question: 'cpu' | 'rss' | 'metered' | 'unmetered'): Promise<number> {
     const answer = this.#reply()
     this.child.send(question)
     return answer

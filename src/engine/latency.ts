@@ -1,6 +1,8 @@
 /**
  * When each message, flag and interrupt of one partition was last seen: feeds the meter's delivery latencies.
  */
+import { assert } from '../hv/assert.js'
+import { VCPU_ID_LIMIT } from '../hv/limits.js'
 import { SINT_COUNT } from '../hv/registers.js'
 import * as e from '../synic/effects.js'
 import { OP_APIC_ACK, OP_ARGS, OP_HV_POST_MESSAGE, OP_MESSAGE_POST, OP_VCPU } from '../synic/op.js'
@@ -31,24 +33,39 @@ export function isFollowed(effects: e.Effects): boolean {
  * nothing anew, and behind them one for each slot that was filled.
  */
 const MARKS = VECTORS + SLOTS
-const UNMARKED = -1
 
 /**
- * A mark says when it was made, in steps of 100 ns, times SOURCES, plus what it was that came: so that one
- * comparison tells what comes and goes in one batch, as most does under load. Below 2^53 for three years of
- * uptime. 0 = nothing is under way.
+ * A mark says when it was made, in steps since the era began, times SOURCES, plus what it was that came: so
+ * that one comparison tells what comes and goes in one batch, as most does under load. 0: nothing under way.
+ * Whole numbers of 31 bits, which are quick. An era ends before they do: what is left of its marks is kept in
+ * a map from then on.
  */
 const SOURCES = 8
-const STEPS_PER_MS = 10_000
+const STEPS_PER_MS = 1000
+const ERA_MS = 2 ** 30 / SOURCES / STEPS_PER_MS
+const OF_AN_ERA_BEFORE = -1
+
+/** What came, and when. */
+interface Began {
+  readonly source: number
+  readonly sinceMs: number
+}
 
 export class LatencyTracker {
-  /** By vCPU, where its marks begin. */
-  #begins = new Int32Array(0)
-  #marks = new Float64Array(0)
-  #used = 0
+  /**
+   * MARKS of each vCPU, by its number: ids with holes cost address space, and not memory, since what is never
+   * touched is never there. Made with the first delivery, for all vCPUs below `#expected`.
+   */
+  #marks = new Int32Array(0)
+  #reached = 0
+  #expected = 0
+  #reachesAll = false
   /** The mark of now, but for what came; and when that is. */
-  #now = 0
+  #now = SOURCES
   #nowMs = 0
+  #eraMs = Number.NEGATIVE_INFINITY
+  /** Marks of eras before, by their places. */
+  readonly #old = new Map<number, Began>()
   /** When posts were made that wait behind a slot, by vCPU * SLOTS + slot. */
   readonly #posted = new Map<number, number[]>()
 
@@ -56,8 +73,37 @@ export class LatencyTracker {
 
   /** What follows is at this time: monotonic milliseconds. */
   at(nowMs: number): void {
-    this.#now = Math.max(1, Math.floor(nowMs * STEPS_PER_MS)) * SOURCES
+    if (nowMs - this.#eraMs >= ERA_MS) this.#beginEra(nowMs)
+    this.#now = (1 + Math.floor((nowMs - this.#eraMs) * STEPS_PER_MS)) * SOURCES
     this.#nowMs = nowMs
+  }
+
+  #beginEra(nowMs: number): void {
+    const marks = this.#marks
+    for (let at = 0; at < marks.length; at++) {
+      if (marks[at] <= 0) continue
+      this.#old.set(at, this.#read(marks[at]))
+      marks[at] = OF_AN_ERA_BEFORE
+    }
+    this.#eraMs = nowMs
+  }
+
+  #read(mark: number): Began {
+    const steps = Math.floor(mark / SOURCES) - 1
+    return { source: mark % SOURCES, sinceMs: this.#eraMs + steps / STEPS_PER_MS }
+  }
+
+  #takeOld(at: number): Began {
+    const old = this.#old.get(at)
+    assert(old !== undefined, 'a mark of an era before is kept')
+    this.#old.delete(at)
+    return old
+  }
+
+  /** A vCPU is there: deliveries may concern it. */
+  expect(vcpu: number): void {
+    this.#expected = Math.max(this.#expected, vcpu + 1)
+    this.#reachesAll = this.#expected <= this.#reached
   }
 
   /** The vCPU was reset, or (-1) the machine: what was under way there has gone. */
@@ -65,10 +111,11 @@ export class LatencyTracker {
     if (vcpu < 0) {
       this.#marks.fill(0)
       this.#posted.clear()
+      this.#old.clear()
       return
     }
-    const begin = vcpu < this.#begins.length ? this.#begins[vcpu] : UNMARKED
-    if (begin !== UNMARKED) this.#marks.fill(0, begin, begin + MARKS)
+    // What an era before has kept of them is not asked for without a mark.
+    this.#marks.fill(0, vcpu * MARKS, (vcpu + 1) * MARKS)
     for (let slot = 0; slot < SLOTS; slot++) this.#posted.delete(vcpu * SLOTS + slot)
   }
 
@@ -77,6 +124,7 @@ export class LatencyTracker {
    * into the loop over a batch, for which V8 has a limit.
    */
   follow(code: number, words: Int32Array, at: number, effects: e.Effects): void {
+    if (!this.#reachesAll) this.#reach()
     if (code === OP_APIC_ACK) this.#taken(words[at + OP_VCPU], effects.vector)
     if ((effects.has & e.HAS_DELIVERY) !== 0 && effects.delivery !== e.DELIVERED) {
       this.#undelivered(code, words, at, effects.delivery)
@@ -89,7 +137,7 @@ export class LatencyTracker {
       } else if (what === e.EFFECT_MESSAGE) {
         this.#arrived(code, consequences[i + 1], consequences[i + 2], effects.delivery)
       } else if (what === e.EFFECT_FREED) {
-        this.#ended(STAGE_EOM, this.#slotMark(consequences[i + 1], consequences[i + 2]))
+        this.#ended(STAGE_EOM, slotMark(consequences[i + 1], consequences[i + 2]))
       } else if (what === e.EFFECT_EOM) this.meter.eom++
       else if (what === e.EFFECT_EVENT) this.meter.instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
       else if (what === e.EFFECT_DROPPED) this.#dropped(consequences[i + 1], consequences[i + 2])
@@ -97,7 +145,7 @@ export class LatencyTracker {
   }
 
   #taken(vcpu: number, vector: number): void {
-    if (vector >= 0) this.#ended(STAGE_ACK, this.#marksOf(vcpu) + vector)
+    if (vector >= 0) this.#ended(STAGE_ACK, vcpu * MARKS + vector)
   }
 
   #undelivered(code: number, words: Int32Array, at: number, delivery: number): void {
@@ -112,13 +160,13 @@ export class LatencyTracker {
     const isPost = code === OP_MESSAGE_POST || code === OP_HV_POST_MESSAGE
     if (isPost && delivery === e.DELIVERED) this.meter.instant[STAGE_SLOT * KINDS_COUNT + source]++
     else this.#waited(vcpu, about)
-    this.#mark(this.#slotMark(vcpu, about), source)
+    this.#mark(slotMark(vcpu, about), source)
   }
 
   #requested(vcpu: number, vector: number, source: number): void {
     this.meter.interrupts[source]++
     if (source === e.FROM_IPI) return
-    const mark = this.#marksOf(vcpu) + vector
+    const mark = vcpu * MARKS + vector
     // A request that merges starts nothing anew.
     if (this.#marks[mark] === 0) this.#mark(mark, source)
   }
@@ -155,43 +203,28 @@ export class LatencyTracker {
     const mark = this.#marks[at]
     if (mark === 0) return
     this.#marks[at] = 0
-    const behind = mark - this.#now
-    if (behind >= 0) {
-      // As an integer at once: V8 would check that it is one.
-      this.meter.instant[stage * KINDS_COUNT + (behind | 0)]++
-      return
-    }
-    const source = mark % SOURCES
-    this.meter.observe(stage, source, (this.#now - mark + source) / SOURCES / STEPS_PER_MS)
+    const source = mark - this.#now
+    if (source >= 0) this.meter.instant[stage * KINDS_COUNT + source]++
+    else this.#took(stage, at, mark)
   }
 
-  #slotMark(vcpu: number, about: number): number {
-    return this.#marksOf(vcpu) + VECTORS + slotOf(about)
+  #took(stage: number, at: number, mark: number): void {
+    const { source, sinceMs } = mark === OF_AN_ERA_BEFORE ? this.#takeOld(at) : this.#read(mark)
+    this.meter.observe(stage, source, this.#nowMs - sinceMs)
   }
 
-  /** Where the marks of a vCPU begin. They may lie in another array from then on: to be asked first. */
-  #marksOf(vcpu: number): number {
-    const begin = vcpu < this.#begins.length ? this.#begins[vcpu] : UNMARKED
-    return begin === UNMARKED ? this.#begin(vcpu) : begin
+  /** Something is delivered for the first time, or for the first time since a vCPU has come. */
+  #reach(): void {
+    this.#reachesAll = true
+    this.#reached = Math.max(this.#expected, Math.min(2 * this.#reached, VCPU_ID_LIMIT))
+    const marks = new Int32Array(this.#reached * MARKS)
+    marks.set(this.#marks)
+    this.#marks = marks
   }
+}
 
-  /** Something is delivered there for the first time. */
-  #begin(vcpu: number): number {
-    const begin = this.#used
-    this.#used += MARKS
-    if (vcpu >= this.#begins.length) {
-      const begins = new Int32Array(vcpu + 1).fill(UNMARKED)
-      begins.set(this.#begins)
-      this.#begins = begins
-    }
-    this.#begins[vcpu] = begin
-    if (this.#used > this.#marks.length) {
-      const marks = new Float64Array(Math.max(this.#used, 2 * this.#marks.length))
-      marks.set(this.#marks)
-      this.#marks = marks
-    }
-    return begin
-  }
+function slotMark(vcpu: number, about: number): number {
+  return vcpu * MARKS + VECTORS + slotOf(about)
 }
 
 /** The slot of a SINT, whose number stands in bits 15:8, with its file in bit 16. */

@@ -110,6 +110,8 @@ export class PartitionHost {
     this.sleepers = new Sleepers(partition)
     this.audit = new AuditLog(auditMode, partition, env.limits.violationsMax)
     this.#latency = new LatencyTracker(env.meter)
+    const { machine } = partition
+    for (const row of machine.rowsById()) this.#latency.expect(machine.vcpuId(row))
     const { limits, scratch, vcpusLeft } = env
     this.#intake = new BatchIntake(id, partition, clock === 'realtime', {
       limits,
@@ -273,11 +275,29 @@ export class PartitionHost {
     if ((effects.kinds & (1 << EFFECT_WAKE)) !== 0) this.sleepers.follow(effects)
     this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs, found)
     if (isFollowed(effects)) this.#latency.follow(code, words, at, effects)
-    if (code === o.OP_GSI_ROUTE && effects.ok) this.routesRevision++
+    if (IS_SEEN_TO[code] === 1) this.#seeTo(code, words, at)
+  }
+
+  /** What rarely happens and is more than its effects. */
+  #seeTo(code: number, words: Int32Array, at: number): void {
+    const vcpu = words[at + o.OP_VCPU]
+    if (code === o.OP_GSI_ROUTE && this.partition.effects.ok) this.routesRevision++
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()
-    if (isReset(code, words, at)) this.#latency.forget(code === o.OP_VCPU_RESET ? words[at + o.OP_VCPU] : -1)
+    if (code === o.OP_VCPU_CREATE && this.partition.effects.ok) this.#latency.expect(vcpu)
+    if (isReset(code, words, at)) this.#latency.forget(code === o.OP_VCPU_RESET ? vcpu : -1)
   }
 }
+
+const SEEN_TO: readonly number[] = [
+  o.OP_GSI_ROUTE,
+  o.OP_PARTITION_RESUME,
+  o.OP_VCPU_CREATE,
+  o.OP_VCPU_RESET,
+  o.OP_PARTITION_RESET,
+  o.OP_KERNEL_BOOT,
+]
+/** The same as a table by op. */
+const IS_SEEN_TO = Uint8Array.from(o.OP_NAMES, (_, code) => (SEEN_TO.includes(code) ? 1 : 0))
 
 /** Of a vCPU or of the machine, be it by a kernel that starts on a fresh one. */
 function isReset(code: number, words: Int32Array, at: number): boolean {

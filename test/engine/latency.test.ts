@@ -115,4 +115,47 @@ describe('delivery latency', () => {
       [2, 0],
     ])
   })
+
+  it('waits of hours are told as what they were, each kind by itself', () => {
+    const { at, seen } = bench('tlfs')
+    const HOUR_MS = 3_600_000
+    at(0, post)
+    // Batches in between, eras apart: those under way are kept over all of them.
+    for (let hour = 1; hour <= 5; hour++) at(hour * HOUR_MS, { op: 'clock.advance', ticks: 1 })
+    at(6 * HOUR_MS, take, done, eoi)
+    expect([seen('ack', 'message'), seen('eom', 'message')]).toEqual([
+      [1, 6 * HOUR_MS],
+      [1, 6 * HOUR_MS],
+    ])
+    // What took the place of an old one is as young as it is.
+    at(7 * HOUR_MS, post, take)
+    at(7 * HOUR_MS + 3, done, eoi)
+    expect([seen('ack', 'message'), seen('eom', 'message')]).toEqual([
+      [2, 6 * HOUR_MS],
+      [2, 6 * HOUR_MS + 3],
+    ])
+  })
+
+  it('a reset forgets what was under way for hours, too', () => {
+    const { at, seen } = bench('tlfs')
+    at(0, post)
+    at(3_600_000, { op: 'partition.reset' })
+    at(3_600_001, take)
+    expect([seen('ack', 'message'), seen('eom', 'message')]).toEqual([
+      [0, 0],
+      [0, 0],
+    ])
+  })
+
+  it('follows a vCPU that comes after the first delivery, whatever its number', () => {
+    const { at, seen } = bench('tlfs')
+    at(0, post)
+    const vcpu = 1023
+    const write = (msr: string, value: number) => ({ op: 'msr.write', vcpu, msr, value })
+    const up = [write('SIMP', 0x20001), write('SINT2', 0xf3), write('SCONTROL', 1)]
+    at(5, { op: 'vcpu.create', vcpu }, ...up, { ...post, vcpu })
+    at(12, { ...take, vcpu })
+    at(20, take)
+    expect(seen('ack', 'message')).toEqual([2, 27])
+  })
 })

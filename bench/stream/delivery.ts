@@ -11,12 +11,15 @@ import {
   shortName,
 } from './frames.js'
 import { Peer, type ProtocolName } from './peer.js'
-import { inTurn, type Pairs, pairRows, percentile, perSecond, ratioAtMost } from './rows.js'
+import { inSlices, inTurn, type Pairs, pairRows, percentile, perSecond, ratioAtMost } from './rows.js'
 import { type Server, withServers } from './server.js'
 
 /** Many and short: a busy host holds up whoever runs for tens of milliseconds, now and then. */
 const ROUNDS = 15
 const ROUND_MS = 400
+/** Of a round in which latencies are compared. */
+const SLICES = 8
+const SLICE_MS = 50
 /** Not counted: what is new to a server is compiled first, on another core. */
 const WARM_UP_MS = 1000
 /** Posts of one message each under way, for the most that can be delivered. */
@@ -57,10 +60,12 @@ async function againstPlain(servers: readonly Server[], protocol: ProtocolName):
   for (const each of [subject, baseline]) await each.flood(WARM_UP_MS, WINDOW)
   const most = await mostPerSecond(subject)
   const common = Math.min(most, await mostPerSecond(baseline)) / 2
-  const pairs = await inTurn(
+  const pairs = await inSlices(
     ROUNDS,
-    () => subject.flow(ROUND_MS, common),
-    () => baseline.flow(ROUND_MS, common),
+    SLICES,
+    () => subject.flow(SLICE_MS, common),
+    () => baseline.flow(SLICE_MS, common),
+    (parts) => parts.flat(),
   )
   const atHalf = (await subject.flow(ROUND_MS, most / 2)).map((ms) => ms * 1e3)
   subject.end()

@@ -12,9 +12,10 @@ import {
   sintWrites,
 } from './frames.js'
 import type { ProtocolName } from './peer.js'
-import { Pumps, type Rate } from './pump.js'
+import { mergeRates, Pumps, perCpuSecondOf, perSecondOf, type Rate } from './pump.js'
 import {
   type Goal,
+  inSlices,
   inTurn,
   medianAtLeast,
   type Pairs,
@@ -29,11 +30,14 @@ import { type Server, withServers } from './server.js'
 /** Many and short: a busy host then weighs on both alike. */
 const ROUNDS = 15
 const ROUND_MS = 150
+/** One op at a time: the host changes its speed more often than that. */
+const SLICES = 16
+const SLICE_MS = 10
 /** Not counted: a server that is asked something new compiles it first, on another core. */
 const WARM_UP_MS = 1000
 const LABELS = { subject: 'synicd', baseline: 'plain ws' }
-const rate = (of: Rate) => of.perSecond / 1e3
-const cpuRate = (of: Rate) => of.perCpuSecond / 1e3
+const rate = (of: Rate) => perSecondOf(of) / 1e3
+const cpuRate = (of: Rate) => perCpuSecondOf(of) / 1e3
 
 interface Shape {
   readonly clients: number
@@ -55,11 +59,20 @@ async function measure(
   const pumps = await Pumps.connect(subject, ANSWERS_ONLY, clients, batch, window)
   const plain = await Pumps.connect(baseline, answer, clients, batch, window)
   for (const each of [pumps, plain]) await each.run(WARM_UP_MS, things)
-  const pairs = await inTurn(
-    ROUNDS,
-    () => pumps.run(ROUND_MS, things),
-    () => plain.run(ROUND_MS, things),
-  )
+  const pairs =
+    window === 1
+      ? await inSlices(
+          ROUNDS,
+          SLICES,
+          () => pumps.run(SLICE_MS, things),
+          () => plain.run(SLICE_MS, things),
+          mergeRates,
+        )
+      : await inTurn(
+          ROUNDS,
+          () => pumps.run(ROUND_MS, things),
+          () => plain.run(ROUND_MS, things),
+        )
   pumps.end()
   plain.end()
   return pairs

@@ -5,11 +5,25 @@ import { Peer, type Reader } from './peer.js'
 import type { Server } from './server.js'
 
 export interface Rate {
-  readonly perSecond: number
-  /** Per second of the server's CPU time. */
-  readonly perCpuSecond: number
+  readonly done: number
+  readonly seconds: number
+  /** Of the server's CPU time. */
+  readonly cpuSeconds: number
   /** Milliseconds from a frame to its answer; with one frame in flight only. */
   readonly roundTrips: readonly number[]
+}
+
+export const perSecondOf = ({ done, seconds }: Rate) => done / seconds
+export const perCpuSecondOf = ({ done, cpuSeconds }: Rate) => done / cpuSeconds
+
+export function mergeRates(parts: readonly Rate[]): Rate {
+  const sum = (figure: (of: Rate) => number) => parts.reduce((total, part) => total + figure(part), 0)
+  return {
+    done: sum(({ done }) => done),
+    seconds: sum(({ seconds }) => seconds),
+    cpuSeconds: sum(({ cpuSeconds }) => cpuSeconds),
+    roundTrips: parts.flatMap(({ roundTrips }) => roundTrips),
+  }
 }
 
 class Pump implements Reader {
@@ -104,8 +118,9 @@ export class Pumps {
     const done = (answered() - before.answered) * things
     const cpuSeconds = ((await this.server.cpuMicros()) - before.cpuMicros) / 1e6
     return {
-      perSecond: done / seconds,
-      perCpuSecond: done / cpuSeconds,
+      done,
+      seconds,
+      cpuSeconds,
       roundTrips: pumps.flatMap(({ roundTrips }) => roundTrips.slice()),
     }
   }

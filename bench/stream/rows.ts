@@ -41,6 +41,39 @@ export async function inTurn<T>(
   return pairs
 }
 
+/**
+ * The same in slices so short that what the host does to one it does to the other: a round is some of each, put
+ * together by `merge`. Who is second in one pair is first in the next.
+ */
+export function inSlices<T>(
+  rounds: number,
+  slices: number,
+  subject: () => Promise<T>,
+  baseline: () => Promise<T>,
+  merge: (parts: readonly T[]) => T,
+): Promise<Pairs<T>> {
+  const parts: Pairs<T> = { subject: [], baseline: [] }
+  const both = [
+    async () => parts.subject.push(await subject()),
+    async () => parts.baseline.push(await baseline()),
+  ]
+  const round = async () => {
+    parts.subject.length = 0
+    parts.baseline.length = 0
+    for (let slice = 0; slice < slices; slice++) {
+      for (const one of slice % 2 === 0 ? both : both.toReversed()) await one()
+    }
+  }
+  return inTurn(
+    rounds,
+    async () => merge(parts.subject),
+    async () => {
+      await round()
+      return merge(parts.baseline)
+    },
+  )
+}
+
 interface Labels {
   readonly what: string
   readonly unit: string

@@ -42,8 +42,8 @@ export async function inTurn<T>(
 }
 
 /**
- * The same in slices so short that what the host does to one it does to the other: a round is some of each, put
- * together by `merge`. Who is second in one pair is first in the next.
+ * The same in slices so short that what the host does to one it does to the other: a round is some of each,
+ * put together by `merge`. Who is second in one pair is first in the next.
  */
 export function inSlices<T>(
   rounds: number,

@@ -225,6 +225,11 @@ export class Auditor implements Desk {
     return [...this.found]
   }
 
+  /** The machine has taken over the same state, as it was saved. */
+  restored(): void {
+    for (const watcher of this.#watchers) watcher.restored?.()
+  }
+
   /** Actors came or went, perhaps with their kernel. */
   #passed(): void {
     const { op, claims } = this

@@ -76,6 +76,8 @@ export interface Watcher {
   after?(): void
   /** No strand can take a step and no host work is queued: liveness is judged here, and only here. */
   settled?(): void
+  /** The machine is in the same state made of other objects: it was restored where it stood. */
+  restored?(): void
 }
 
 /** Registers by use, so that rules are only asked about those they care for. */

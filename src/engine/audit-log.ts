@@ -1,12 +1,16 @@
 /** The auditor of one partition, and what it found: kept up to a bound, counted beyond. */
 import { type AuditMode, type Violation as ViolationView, violationView } from '../api/violation.js'
 import { Auditor } from '../audit/auditor.js'
+import { relive } from '../audit/relive.js'
 import type { Violation } from '../audit/rule.js'
 import type { Effects } from '../synic/effects.js'
 import { OP_ACTOR, OP_CODE, OP_VCPU_CREATE } from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
+import type { Journal } from './journal.js'
 
 const NOTHING: readonly Violation[] = []
+/** Some ten milliseconds of the loop. */
+const RELIVED_OPS_MAX = 16_384
 
 export class AuditLog {
   /** Oldest first; those of the newest ops if there were too many. */
@@ -21,6 +25,17 @@ export class AuditLog {
     private readonly partition: Partition,
     private readonly keptMax: number,
   ) {}
+
+  /**
+   * Of a fork: knows what the auditor of its source knows, if the log still holds all that led there and is no
+   * longer than can be gone through at once.
+   */
+  learnFrom(source: AuditLog, journal: Journal): void {
+    const { firstSeq, lastSeq } = journal
+    if (source.#auditor === null || firstSeq !== 1 || lastSeq > RELIVED_OPS_MAX) return
+    const { partition } = this
+    this.#auditor = relive(partition, journal.entries(1, lastSeq), () => new Auditor(partition))
+  }
 
   before(words: Int32Array, at: number): void {
     if (this.mode === 'off') return

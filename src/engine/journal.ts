@@ -54,6 +54,11 @@ export class Journal {
     return this.#chunks[0]?.firstSeq ?? this.#nextSeq
   }
 
+  /** Seq of the newest op, kept or not. */
+  get lastSeq(): number {
+    return this.#nextSeq - 1
+  }
+
   #nextSeq: number
 
   /** Records the op of `count` words at `at`, which got `seq`, and what it did. */

@@ -125,6 +125,7 @@ export class Service {
       source.audit.mode,
       labels ?? source.labels,
     )
+    host.audit.learnFrom(source.audit, source.journal)
     this.#vcpus += host.vcpuCount
     return this.#add(host)
   }

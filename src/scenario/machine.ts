@@ -6,6 +6,7 @@ import type { ScenarioFault, ScenarioViolation } from '../api/scenario.js'
 import { violationView } from '../api/violation.js'
 import { parseMsr } from '../api/wire.js'
 import { Auditor } from '../audit/auditor.js'
+import { type PastStep, relive } from '../audit/relive.js'
 import { type Step, type Strand, writeStep } from '../drivers/step.js'
 import { MSR_NAMES } from '../hv/msrs.js'
 import type { PartitionConfig } from '../synic/machine.js'
@@ -48,6 +49,11 @@ export class ScenarioMachine {
   #auditor: Auditor
   readonly #writer = new OpWriter()
   readonly #snapshots = new Map<string, Snapshot>()
+
+  /** Lengths of the trace at which liveness was judged. */
+  #settledAt: number[] = []
+  /** Ops that were applied again for the auditor. */
+  #relived = 0
 
   constructor(config: PartitionConfig) {
     this.partition = new Partition(config)
@@ -94,6 +100,7 @@ export class ScenarioMachine {
    */
   settle(step?: string): void {
     const op = step === undefined ? {} : { op: step }
+    this.#settledAt.push(this.trace.length)
     for (const each of this.#auditor.settle()) this.violations.push({ ...violationView(each), ...op })
   }
 
@@ -106,15 +113,31 @@ export class ScenarioMachine {
   }
 
   /**
-   * Goes on from a snapshot.
+   * Goes on from a snapshot. What an auditor knows is no part of one: it learns that from the ops before it.
    * @throws StepError if there is none of that name
    */
   restore(name: string): void {
     const snapshot = this.#snapshots.get(name)
     if (snapshot === undefined) throw new StepError(`there is no snapshot ${name}`)
-    this.partition = restorePartition(snapshot.state)
-    this.#auditor = new Auditor(this.partition, { deep: true })
-    this.trace.length = snapshot.steps
+    const { state, steps } = snapshot
+    this.trace.length = steps
+    this.#settledAt = this.#settledAt.filter((length) => length <= steps)
+    this.#relived += steps
+    this.#checkLimits()
+    const partition = restorePartition(state)
+    this.partition = partition
+    this.#auditor = relive(partition, this.#past(), () => new Auditor(partition, { deep: true }))
+  }
+
+  *#past(): Generator<PastStep> {
+    const settledAt = [...this.#settledAt]
+    for (const [i, { seq, in: op }] of this.trace.entries()) {
+      for (; settledAt[0] === i; settledAt.shift()) yield null
+      this.#writer.clear()
+      encodeOp(op, this.#writer, this.partition.names, 0)
+      yield { seq, words: this.#writer.words, at: 0 }
+    }
+    for (const _ of settledAt) yield null
   }
 
   #step(step: Step): void {
@@ -161,6 +184,9 @@ export class ScenarioMachine {
 
   #checkLimits(): void {
     if (this.ops > OPS_MAX) throw new StepError(`more than ${OPS_MAX} ops`)
+    if (this.ops + this.#relived > OPS_MAX) {
+      throw new StepError(`more than ${OPS_MAX} ops, those counted again that a restored machine comes from`)
+    }
     if (this.#resultBytes > RESULT_BYTES_MAX) {
       throw new StepError(`results of more than ${RESULT_BYTES_MAX} bytes`)
     }

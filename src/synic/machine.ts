@@ -117,6 +117,12 @@ export class Machine {
     this.w = NO_WORDS
   }
 
+  /** Takes over the state of another machine of the same config, which nobody may use any more. */
+  become(other: Machine): void {
+    const { effects } = this
+    Object.assign(this, other, { effects })
+  }
+
   /** Word where the row of a vCPU begins, or -1. Ids are usually the order of creation. */
   rowOf(vcpu: number): number {
     const guess = vcpu * this.stride

@@ -104,35 +104,71 @@ function takenBy(setup: MachineSetup, ops: readonly WireInput[]): [WireInput[], 
   return [taken, host]
 }
 
+/** Ops of several drivers that come and go. */
+const namedOps = fc
+  .record({
+    ops: randomOps(80),
+    coming: fc.array(fc.tuple(fc.nat(80), passages), { maxLength: 6 }),
+    actors: fc.array(fc.nat(ACTORS.length - 1), { minLength: 1, maxLength: 7 }),
+  })
+  .map(({ ops, coming, actors }) => {
+    const all = ops.map((op, i): WireInput => {
+      const actor = ACTORS[actors[i % actors.length] ?? 0] ?? ''
+      return actor === '' || 'actor' in op ? op : { ...op, actor }
+    })
+    for (const [at, op] of coming) all.splice(at, 0, op)
+    return all
+  })
+
 describe('the engine', () => {
   it('finds the same in the same ops, however they come in batches', () => {
-    const who = fc.array(fc.nat(ACTORS.length - 1), { minLength: 1, maxLength: 7 })
     const cuts = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 9 })
-    const some = fc.array(fc.tuple(fc.nat(80), passages), { maxLength: 6 })
-    const run = fc.property(
-      randomSetup,
-      randomOps(80),
-      some,
-      who,
-      cuts,
-      (setup, ops, coming, actors, sizes) => {
-        const all = ops.map((op, i): WireInput => {
-          const actor = ACTORS[actors[i % actors.length] ?? 0] ?? ''
-          return actor === '' || 'actor' in op ? op : { ...op, actor }
-        })
-        for (const [at, op] of coming) all.splice(at, 0, op)
-        const [taken, single] = takenBy(setup, all)
-        const batched = hostOf(setup)
-        for (let at = 0, n = 0; at < taken.length; n++) {
-          const size = sizes[n % sizes.length] ?? 1
-          batched.applyBatch(taken.slice(at, at + size))
-          at += size
-        }
-        expect(batched.audit.kept).toEqual(single.audit.kept)
-        expect(batched.audit.settle()).toEqual(single.audit.settle())
-      },
-    )
+    const run = fc.property(randomSetup, namedOps, cuts, (setup, ops, sizes) => {
+      const [taken, single] = takenBy(setup, ops)
+      const batched = hostOf(setup)
+      for (let at = 0, n = 0; at < taken.length; n++) {
+        const size = sizes[n % sizes.length] ?? 1
+        batched.applyBatch(taken.slice(at, at + size))
+        at += size
+      }
+      expect(batched.audit.kept).toEqual(single.audit.kept)
+      expect(batched.audit.settle()).toEqual(single.audit.settle())
+    })
     holds(run, 300)
+  })
+
+  it('finds the same in a fork as in its source, which does not notice', () => {
+    const run = fc.property(randomSetup, namedOps, fc.nat(90), (setup, ops, cut) => {
+      const [taken, straight] = takenBy(setup, ops)
+      const service = new Service()
+      const { profile, kind = 'guest', options = {}, gpaPages } = setup
+      const source = service.create({ profile, kind, options, gpaPages, vcpus: 3 })
+      for (const op of taken.slice(0, cut)) source.applyBatch([op])
+      const fork = service.fork(source, undefined)
+      const seq = source.partition.seq
+      for (const host of [fork, source]) for (const op of taken.slice(cut)) host.applyBatch([op])
+      const behind = straight.audit.kept.filter((found) => found.seq > seq)
+      expect(fork.audit.kept).toEqual(behind)
+      expect(source.audit.kept).toEqual(straight.audit.kept)
+      expect(fork.audit.settle()).toEqual(straight.audit.settle())
+      expect(service.snapshot(fork)).toEqual(service.snapshot(source))
+    })
+    holds(run, 200)
+  })
+
+  it('begins anew in a fork whose source has forgotten the ops that led to it', () => {
+    const service = new Service({ logOpsMax: 512 })
+    const source = service.create({ profile: 'tlfs', kind: 'l1vh' })
+    const msr = (name: string, value: number, actor: string) => [
+      { op: 'msr.write', vcpu: 0, msr: name, value, actor },
+    ]
+    source.applyBatch(msr('SCONTROL', 1, 'vmbus'))
+    for (let i = 0; i < 2000; i++) source.applyBatch(msr('SINT2', 0xf3, 'vmbus'))
+    const fork = service.fork(source, undefined)
+    for (const host of [source, fork]) host.applyBatch(msr('SCONTROL', 0, 'mshv'))
+    const rules = (host: PartitionHost) => host.audit.kept.map(({ rule }) => rule)
+    expect(rules(source)).toContain('rug_pull')
+    expect(rules(fork)).not.toContain('rug_pull')
   })
 
   it('takes who creates a vCPU for one that is there', () => {

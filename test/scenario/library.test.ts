@@ -59,6 +59,21 @@ describe('a partition that was restored (I19)', () => {
       expect(runScenario(document).map(answers)).toEqual(straight.map(answers))
     },
   )
+
+  it.each(documents.map((each) => [each.scenario, each]))(
+    'is judged as the first one would be, wherever it was restored: %s',
+    (_name, document) => {
+      const restored = <T extends { steps?: ScenarioStep[] | undefined }>(part: T): T => {
+        const steps = part.steps?.flatMap((step) => ['snap again', 'restore again', step])
+        return steps === undefined ? part : { ...part, steps }
+      }
+      const { variants = {} } = document
+      const named = Object.entries(variants).map(([name, variant]) => [name, restored(variant)] as const)
+      const again = runScenario({ ...restored(document), variants: Object.fromEntries(named) })
+      const judged = (run: ScenarioRun) => [answers(run), run.report.violations]
+      expect(again.map(judged)).toEqual(runScenario(document).map(judged))
+    },
+  )
 })
 
 describe('the zoo', () => {

@@ -38,6 +38,11 @@ class MessageFate implements Watcher {
     this.#compare(false)
   }
 
+  /** Messages are told apart by what they are, which are others now. */
+  restored(): void {
+    this.#waiting = this.#now()
+  }
+
   /** The sender heard "delivered" or "queued": it must be one of the two. */
   #judgeAnswer(): void {
     const { effects, queues, qemuRoutes, splits } = this.desk.m

@@ -1,4 +1,4 @@
-/** An auditor for a partition that was restored or forked: it learns what it knows from the ops that led there. */
+/** An auditor of a partition that was restored or forked: it learns what it knows from the ops before. */
 import { Machine } from '../synic/machine.js'
 import type { Partition } from '../synic/partition.js'
 import type { Auditor } from './auditor.js'
@@ -7,7 +7,7 @@ import type { Auditor } from './auditor.js'
 export type PastStep = { readonly seq: number; readonly words: Int32Array; readonly at: number } | null
 
 /**
- * Applies the ops once more, from the partition's creation on, before the eyes of a new auditor; then puts back
+ * Applies the ops once more, from the creation on, before the eyes of a new auditor; then puts back
  * the state that it had. What is found in them has been told before, and is not told again.
  * @param past all ops from the first on; they name actors by the numbers that `partition.names` has
  * @param begin makes the auditor, of the partition as it was created

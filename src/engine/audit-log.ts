@@ -27,8 +27,8 @@ export class AuditLog {
   ) {}
 
   /**
-   * Of a fork: knows what the auditor of its source knows, if the log still holds all that led there and is no
-   * longer than can be gone through at once.
+   * Of a fork: learns what the auditor of its source knows, if the log still holds all that led there, and is
+   * no longer than can be gone through at once.
    */
   learnFrom(source: AuditLog, journal: Journal): void {
     const { firstSeq, lastSeq } = journal

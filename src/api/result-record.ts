@@ -15,12 +15,18 @@ const PLAIN_WORDS = 2
 /** Words before the bytes: tag, length, errno, value lo/hi, vector, status, count of bytes. */
 const HEAD_WORDS = 8
 
+const UNTOLD: readonly number[] = [
+  e.EFFECT_MESSAGE,
+  e.EFFECT_FREED,
+  e.EFFECT_EVENT,
+  e.EFFECT_EOM,
+  e.EFFECT_EOI,
+  e.EFFECT_LOST,
+  e.EFFECT_WAITS,
+  e.EFFECT_LEFT,
+]
 /** Consequences that clients are told in results; the others feed metrics and notifications. */
-const IS_TOLD = Uint8Array.from(e.EFFECT_WORDS, (_, kind) =>
-  [e.EFFECT_MESSAGE, e.EFFECT_FREED, e.EFFECT_EVENT, e.EFFECT_EOM, e.EFFECT_EOI, e.EFFECT_LOST].includes(kind)
-    ? 0
-    : 1,
-)
+const IS_TOLD = Uint8Array.from(e.EFFECT_WORDS, (_, kind) => (UNTOLD.includes(kind) ? 0 : 1))
 
 /** The same, one bit a kind. */
 const TOLD = IS_TOLD.reduce((bits, isTold, kind) => (isTold === 1 ? bits | (1 << kind) : bits), 0)

@@ -5,7 +5,7 @@ import { assert } from '../hv/assert.js'
 import { VCPU_ID_LIMIT } from '../hv/limits.js'
 import { SINT_COUNT } from '../hv/registers.js'
 import * as e from '../synic/effects.js'
-import { OP_APIC_ACK, OP_ARGS, OP_HV_POST_MESSAGE, OP_MESSAGE_POST, OP_VCPU } from '../synic/op.js'
+import { OP_APIC_ACK, OP_VCPU } from '../synic/op.js'
 import { KINDS_COUNT, type Meter, STAGE_ACK, STAGE_EOM, STAGE_SLOT } from './meter.js'
 
 /** Slots of a vCPU: sixteen of each of two register files. */
@@ -19,6 +19,8 @@ const FOLLOWED_KINDS =
   (1 << e.EFFECT_FREED) |
   (1 << e.EFFECT_EVENT) |
   (1 << e.EFFECT_EOM) |
+  (1 << e.EFFECT_WAITS) |
+  (1 << e.EFFECT_LEFT) |
   (1 << e.EFFECT_DROPPED)
 
 const FOLLOWED_FIELDS = e.HAS_VECTOR | e.HAS_DELIVERY
@@ -33,6 +35,8 @@ export function isFollowed(effects: e.Effects): boolean {
  * nothing anew, and behind them one for each slot that was filled.
  */
 const MARKS = VECTORS + SLOTS
+/** Messages of a partition that are known to wait. */
+const WAITING_MAX = 4096
 
 /**
  * A mark says when it was made, in steps since the era began, times SOURCES, plus what it was that came: so
@@ -66,8 +70,8 @@ export class LatencyTracker {
   #eraMs = Number.NEGATIVE_INFINITY
   /** Marks of eras before, by their places. */
   readonly #old = new Map<number, Began>()
-  /** When posts were made that wait behind a slot, by vCPU * SLOTS + slot. */
-  readonly #posted = new Map<number, number[]>()
+  /** Since when messages wait behind their slots, by their tickets. */
+  readonly #waiting = new Map<number, number>()
 
   constructor(private readonly meter: Meter) {}
 
@@ -110,13 +114,11 @@ export class LatencyTracker {
   forget(vcpu: number): void {
     if (vcpu < 0) {
       this.#marks.fill(0)
-      this.#posted.clear()
       this.#old.clear()
       return
     }
     // What an era before has kept of them is not asked for without a mark.
     this.#marks.fill(0, vcpu * MARKS, (vcpu + 1) * MARKS)
-    for (let slot = 0; slot < SLOTS; slot++) this.#posted.delete(vcpu * SLOTS + slot)
   }
 
   /**
@@ -127,7 +129,7 @@ export class LatencyTracker {
     if (!this.#reachesAll) this.#reach()
     if (code === OP_APIC_ACK) this.#taken(words[at + OP_VCPU], effects.vector)
     if ((effects.has & e.HAS_DELIVERY) !== 0 && effects.delivery !== e.DELIVERED) {
-      this.#undelivered(code, words, at, effects.delivery)
+      this.meter.countUndelivered(effects.delivery)
     }
     const { length, words: consequences } = effects
     for (let i = 0; i < length; i += e.EFFECT_WORDS[consequences[i]]) {
@@ -135,12 +137,14 @@ export class LatencyTracker {
       if (what === e.EFFECT_IRQ) {
         this.#requested(consequences[i + 1], consequences[i + 2], consequences[i + 3] & 0xff)
       } else if (what === e.EFFECT_MESSAGE) {
-        this.#arrived(code, consequences[i + 1], consequences[i + 2], effects.delivery)
+        this.#arrived(consequences[i + 1], consequences[i + 2])
       } else if (what === e.EFFECT_FREED) {
         this.#ended(STAGE_EOM, slotMark(consequences[i + 1], consequences[i + 2]))
       } else if (what === e.EFFECT_EOM) this.meter.eom++
       else if (what === e.EFFECT_EVENT) this.meter.instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
-      else if (what === e.EFFECT_DROPPED) this.#dropped(consequences[i + 1], consequences[i + 2])
+      else if (what === e.EFFECT_WAITS) this.#waits(consequences[i + 1])
+      else if (what === e.EFFECT_LEFT) this.#left(consequences[i + 1], consequences[i + 2])
+      else if (what === e.EFFECT_DROPPED) this.meter.dropped++
     }
   }
 
@@ -148,18 +152,10 @@ export class LatencyTracker {
     if (vector >= 0) this.#ended(STAGE_ACK, vcpu * MARKS + vector)
   }
 
-  #undelivered(code: number, words: Int32Array, at: number, delivery: number): void {
-    this.meter.countUndelivered(delivery)
-    if (code !== OP_MESSAGE_POST || delivery !== e.QUEUED) return
-    this.#queued(words[at + OP_VCPU], words[at + OP_ARGS])
-  }
-
-  /** A message comes into its slot: at once, if this op is its post, or else it has waited. */
-  #arrived(code: number, vcpu: number, about: number, delivery: number): void {
+  /** A message comes into its slot; whether it has waited is told behind it. */
+  #arrived(vcpu: number, about: number): void {
     const source = about & 0xff
-    const isPost = code === OP_MESSAGE_POST || code === OP_HV_POST_MESSAGE
-    if (isPost && delivery === e.DELIVERED) this.meter.instant[STAGE_SLOT * KINDS_COUNT + source]++
-    else this.#waited(vcpu, about)
+    this.meter.instant[STAGE_SLOT * KINDS_COUNT + source]++
     this.#mark(slotMark(vcpu, about), source)
   }
 
@@ -171,27 +167,19 @@ export class LatencyTracker {
     if (this.#marks[mark] === 0) this.#mark(mark, source)
   }
 
-  /** A host post of this op waits behind the slot. */
-  #queued(vcpu: number, sint: number): void {
-    const key = vcpu * SLOTS + sint
-    const times = this.#posted.get(key)
-    if (times === undefined) this.#posted.set(key, [this.#nowMs])
-    else times.push(this.#nowMs)
+  #waits(ticket: number): void {
+    // What a reset or a deleted port throws away never leaves: it makes room once it is the oldest.
+    if (this.#waiting.size >= WAITING_MAX) this.#waiting.delete(this.#waiting.keys().next().value as number)
+    this.#waiting.set(ticket, this.#nowMs)
   }
 
-  /** A message that was posted before, or a timer's, comes into its slot. */
-  #waited(vcpu: number, about: number): void {
-    const source = about & 0xff
-    const posted = source === e.FROM_MESSAGE ? this.#posted.get(vcpu * SLOTS + slotOf(about)) : undefined
-    const sinceMs = posted?.shift()
-    if (sinceMs === undefined || sinceMs === this.#nowMs)
-      this.meter.instant[STAGE_SLOT * KINDS_COUNT + source]++
-    else this.meter.observe(STAGE_SLOT, source, this.#nowMs - sinceMs)
-  }
-
-  #dropped(vcpu: number, about: number): void {
-    this.meter.dropped++
-    this.#posted.get(vcpu * SLOTS + slotOf(about))?.shift()
+  /** A message that waited is in its slot, and was counted as if it had not; or it came to nothing. */
+  #left(ticket: number, source: number): void {
+    const sinceMs = this.#waiting.get(ticket)
+    this.#waiting.delete(ticket)
+    if (sinceMs === undefined || sinceMs === this.#nowMs || source === e.NO_SOURCE) return
+    this.meter.instant[STAGE_SLOT * KINDS_COUNT + source]--
+    this.meter.observe(STAGE_SLOT, source, this.#nowMs - sinceMs)
   }
 
   #mark(at: number, source: number): void {

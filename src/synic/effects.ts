@@ -37,6 +37,9 @@ export type Source =
   | typeof FROM_TIMER
   | typeof FROM_IPI
 
+/** In place of a source: it came to nothing. */
+export const NO_SOURCE = 0xff
+
 /** No SINT behind it: a direct timer or an IPI. */
 export const NO_SINT = 0xff
 
@@ -57,6 +60,8 @@ export const EFFECT_DROPPED = 13
 export const EFFECT_LIFECYCLE = 14
 export const EFFECT_VIOLATION = 15
 export const EFFECT_DOORBELL = 16
+export const EFFECT_WAITS = 17
+export const EFFECT_LEFT = 18
 
 /** Words of a record of each kind, the kind itself included. */
 export const EFFECT_WORDS = Uint8Array.of(
@@ -77,6 +82,8 @@ export const EFFECT_WORDS = Uint8Array.of(
   2, // lifecycle: one of LIFECYCLES
   4, // violation: one of VIOLATIONS, vcpu, msr
   2, // doorbell rung: port
+  2, // a message waits for its slot from now on: ticket
+  3, // one that waited is in its slot, or was dropped: ticket, source or NO_SOURCE
 )
 
 export const LIFECYCLES = ['system_reset', 'crash'] as const
@@ -109,6 +116,7 @@ export class Effects {
   oldHi = 0
   /** What an auditor says of the op: a JSON list. */
   violations = ''
+  #tickets = 0
   /** Consequence records back to back; `length` words are valid. */
   words = new Int32Array(256)
   length = 0
@@ -191,6 +199,12 @@ export class Effects {
     words[at + 3] = c
     this.length = at + EFFECT_WORDS[kind]
     this.kinds |= 1 << kind
+  }
+
+  /** A message begins to wait; returns its ticket, never the same twice. Timers have one each, below zero. */
+  waits(ticket = ++this.#tickets): number {
+    this.push(EFFECT_WAITS, ticket)
+    return ticket
   }
 
   exit(vcpu: number, msr: number, file: Int32Array, scontrol: number, siefp: number, simp: number): void {

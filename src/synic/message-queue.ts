@@ -16,13 +16,18 @@ export const OWNER_TIMERS = -3
 export interface QueuedMessage extends Message {
   readonly owner: number
   readonly source: Source
+  /** What it waits under for who measures how long; no part of a saved state. */
+  readonly ticket: number
 }
 
-/** A copy that outlives the op it came with. */
-export function keep(message: Message, owner: number, source: Source): QueuedMessage {
+/** Of a message that was restored: when it began to wait is not known. */
+export const NO_TICKET = 0
+
+/** A copy that outlives the op it came with, and waits from now on. */
+export function keep(m: Machine, message: Message, owner: number, source: Source): QueuedMessage {
   const words = message.words.slice(message.at, message.at + ((message.bytes + 3) >> 2))
   const { type, bytes, senderLo, senderHi } = message
-  return { type, bytes, senderLo, senderHi, words, at: 0, owner, source }
+  return { type, bytes, senderLo, senderHi, words, at: 0, owner, source, ticket: m.effects.waits() }
 }
 
 export function enqueue(m: Machine, f: number, sint: number, message: QueuedMessage): void {

@@ -24,9 +24,11 @@ import {
   DELIVERED,
   DROPPED,
   EFFECT_DROPPED,
+  EFFECT_LEFT,
   FROM_EVENT,
   FROM_MESSAGE,
   FROM_TIMER,
+  NO_SOURCE,
   QUEUED,
   type Source,
 } from './effects.js'
@@ -49,7 +51,7 @@ import { dequeue, enqueue, front, keep, OWNER_HOST, queueLength } from './messag
 import { type Message, setFlag, setPending, slotType, writeSlot } from './message-slot.js'
 import { eventFrame, messageFrame } from './pages.js'
 import { assertSint } from './sint.js'
-import { expiryMessage, processTimer, timerAt } from './stimer.js'
+import { expiryMessage, processTimer, timerAt, timerTicket } from './stimer.js'
 
 /** The row's queues and due timers are looked at before its vCPU runs again. */
 export function listForScan(m: Machine, v: number): void {
@@ -104,6 +106,7 @@ function drain(m: Machine, v: number, sint: number): void {
   for (let message = front(m, v, sint); message !== undefined; message = front(m, v, sint)) {
     if (!isUsable(m, v, sint)) {
       dequeue(m, v, sint)
+      m.effects.push(EFFECT_LEFT, message.ticket, NO_SOURCE)
       m.effects.push(
         EFFECT_DROPPED,
         m.vcpuId(v),
@@ -113,6 +116,7 @@ function drain(m: Machine, v: number, sint: number): void {
     } else if (((m.w[v + SINT_MASKS] >> sint) & 1) !== 0) {
       dequeue(m, v, sint)
       fill(m, v, sint, message, message.source)
+      m.effects.push(EFFECT_LEFT, message.ticket, message.source)
     } else {
       m.w[v + SINT_MASKS] |= 1 << (REQUESTED_SHIFT + sint)
       return
@@ -134,6 +138,7 @@ function scanTimer(m: Machine, v: number, i: number, requested: number): void {
   if (((requested >> sint) & 1) !== 0 || !isUsable(m, v, sint) || !checkReady(m, v, sint)) return
   w[v + FLAGS] &= ~waits
   fill(m, v, sint, expiryMessage(m, i, w[t + EXP_TIME], w[t + EXP_TIME + 1]), FROM_TIMER)
+  m.effects.push(EFFECT_LEFT, timerTicket(m, v, i), FROM_TIMER)
   fired(m, v, i)
   restart(m, v, i)
 }
@@ -161,6 +166,7 @@ export function expireOpenvmm(m: Machine, v: number, i: number): void {
     fired(m, v, i)
   } else {
     m.w[v + FLAGS] |= 1 << (MSG_PENDING_SHIFT + i)
+    m.effects.waits(timerTicket(m, v, i))
   }
 }
 
@@ -192,7 +198,7 @@ export function postOpenvmm(m: Machine, f: number, sint: number, message: Messag
     fill(m, f, sint, message, FROM_MESSAGE)
     return m.effects.setDelivery(DELIVERED)
   }
-  enqueue(m, f, sint, keep(message, OWNER_HOST, FROM_MESSAGE))
+  enqueue(m, f, sint, keep(m, message, OWNER_HOST, FROM_MESSAGE))
   listForScan(m, f)
   scanRows(m)
   // A message that left the queue of an unusable SINT was dropped at the front (message_queues.rs).

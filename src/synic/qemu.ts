@@ -8,7 +8,17 @@ import { GSI_LIMIT } from '../hv/limits.js'
 import { HVMSG_NONE } from '../hv/messages.js'
 import { SCONTROL_ENABLE, SINT_COUNT } from '../hv/registers.js'
 import type { Source } from './effects.js'
-import { BUSY, DELIVERED, DROPPED, EFFECT_DROPPED, FROM_EVENT, FROM_MESSAGE, QUEUED } from './effects.js'
+import {
+  BUSY,
+  DELIVERED,
+  DROPPED,
+  EFFECT_DROPPED,
+  EFFECT_LEFT,
+  FROM_EVENT,
+  FROM_MESSAGE,
+  NO_SOURCE,
+  QUEUED,
+} from './effects.js'
 import { installRoutes, isRouted } from './gsi-routes.js'
 import { SCONTROL, VP_INDEX } from './layout.js'
 import type { Machine } from './machine.js'
@@ -102,7 +112,11 @@ export function runBottomHalves(m: Machine): void {
   for (let route = m.bottomHalves.shift(); route !== undefined; route = m.bottomHalves.shift()) {
     route.scheduled = false
     const { staged } = route
-    if (staged !== null && attempt(m, route, staged) !== EAGAIN) route.staged = null
+    if (staged === null) continue
+    const status = attempt(m, route, staged)
+    if (status === EAGAIN) continue
+    route.staged = null
+    m.effects.push(EFFECT_LEFT, staged.ticket, status === 0 ? FROM_MESSAGE : NO_SOURCE)
   }
 }
 
@@ -117,7 +131,7 @@ export function postRoute(m: Machine, f: number, sint: number, message: Message)
   }
   const status = attempt(m, route, message)
   // Waits for an acknowledgement; a route without GSI waits for ever.
-  if (status === EAGAIN) route.staged = keep(message, OWNER_HOST, FROM_MESSAGE)
+  if (status === EAGAIN) route.staged = keep(m, message, OWNER_HOST, FROM_MESSAGE)
   m.effects.setDelivery(status === 0 ? DELIVERED : status === EAGAIN ? QUEUED : DROPPED)
   return 0
 }

@@ -11,7 +11,7 @@ import { Effects } from './effects.js'
 import { routeEntries } from './gsi-routes.js'
 import * as at from './layout.js'
 import { CRASH_P0, GUEST_OS_ID, HYPERCALL, Machine, type PartitionConfig, REFERENCE_TSC } from './machine.js'
-import type { QueuedMessage } from './message-queue.js'
+import { NO_TICKET, type QueuedMessage } from './message-queue.js'
 import { MESSAGE_PAGE, type SynicPage } from './pages.js'
 import { Partition } from './partition.js'
 import type { Connection, Doorbell, Port } from './ports.js'
@@ -168,8 +168,8 @@ function restoreMessage(document: saved.SavedMessage): QueuedMessage {
   const bytes = hex.length / 2
   const words = new Int32Array((bytes + 3) >> 2)
   saved.fillBytes(new Uint8Array(words.buffer), hex)
-  const halves = saved.halvesOf(sender)
-  return { owner, source, type: type | 0, bytes, senderLo: halves[0], senderHi: halves[1], words, at: 0 }
+  const [senderLo, senderHi] = saved.halvesOf(sender)
+  return { owner, source, type: type | 0, bytes, senderLo, senderHi, words, at: 0, ticket: NO_TICKET }
 }
 
 function put64(words: Int32Array, to: number, text: string): void {

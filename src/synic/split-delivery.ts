@@ -7,7 +7,7 @@ import { EAGAIN, ENOENT } from '../hv/errno.js'
 import { SPLIT_DELIVERIES_MAX } from '../hv/limits.js'
 import { HVMSG_NONE } from '../hv/messages.js'
 import { PAGE_ENABLE, SINT_VECTOR } from '../hv/registers.js'
-import { BUSY, DELIVERED, FROM_MESSAGE, QUEUED } from './effects.js'
+import { BUSY, DELIVERED, EFFECT_LEFT, FROM_MESSAGE, QUEUED } from './effects.js'
 import { SIMP, SINTS } from './layout.js'
 import type { Machine } from './machine.js'
 import { keep, OWNER_HOST, type QueuedMessage } from './message-queue.js'
@@ -31,7 +31,7 @@ export interface SplitDelivery {
 /** `message.post` with `split_delivery` on. */
 export function beginSplit(m: Machine, f: number, sint: number, message: Message): void {
   if (m.splits.length >= SPLIT_DELIVERIES_MAX) return m.effects.setDelivery(BUSY, EAGAIN)
-  m.splits.push({ f, sint, message: keep(message, OWNER_HOST, FROM_MESSAGE), state: SPLIT_READY })
+  m.splits.push({ f, sint, message: keep(m, message, OWNER_HOST, FROM_MESSAGE), state: SPLIT_READY })
   m.effects.setDelivery(QUEUED)
 }
 
@@ -78,6 +78,7 @@ export function stepSplit(m: Machine, part: number, v: number, sint: number): vo
   }
   writeSlot(m, split.f, frame, split.sint, split.message, FROM_MESSAGE, true, false)
   clearPending(m, frame, split.sint)
+  m.effects.push(EFFECT_LEFT, split.message.ticket, FROM_MESSAGE)
   split.state = SPLIT_WRITTEN
   m.effects.setDelivery(DELIVERED)
 }

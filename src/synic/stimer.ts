@@ -4,6 +4,7 @@ import { EDX_DIRECT_STIMER } from '../hv/cpuid.js'
 import { HVMSG_TIMER_EXPIRED, TIMER_PAYLOAD_BYTES } from '../hv/messages.js'
 import {
   STIMER_AUTO_ENABLE,
+  STIMER_COUNT,
   STIMER_DEFINED,
   STIMER_DIRECT,
   STIMER_ENABLE,
@@ -12,7 +13,7 @@ import {
   stimerVector,
 } from '../hv/registers.js'
 import { acceptTimer, wake } from './apic.js'
-import { FROM_TIMER } from './effects.js'
+import { EFFECT_LEFT, FROM_TIMER, NO_SOURCE } from './effects.js'
 import { deliver } from './kvm-delivery.js'
 import {
   CONFIG,
@@ -205,6 +206,11 @@ const timerMessage: Message = {
   at: 0,
 }
 
+/** What a timer's message waits under; messages that are queued have tickets above zero. */
+export function timerTicket(m: Machine, v: number, i: number): number {
+  return -1 - (m.vcpuId(v) * STIMER_COUNT + i)
+}
+
 /** The expiry message of a timer, as of now (TLFS HV_TIMER_MESSAGE_PAYLOAD). Used up before the next call. */
 export function expiryMessage(m: Machine, i: number, expLo: number, expHi: number): Message {
   payload[0] = i
@@ -225,6 +231,7 @@ function expireKvm(m: Machine, v: number, i: number): boolean {
   const t = timerAt(v, i)
   const config = w[t + CONFIG]
   const waits = 1 << (MSG_PENDING_SHIFT + i)
+  const waited = (w[v + FLAGS] & waits) !== 0
   w[v + FLAGS] |= waits
   const before = m.effects.length
   let failed: boolean
@@ -235,10 +242,15 @@ function expireKvm(m: Machine, v: number, i: number): boolean {
     const periodic = (config & STIMER_PERIODIC) !== 0
     failed = deliver(m, v, stimerSint(config), message, periodic, FROM_TIMER) !== 0
   }
-  if (failed) return false
+  const silent = m.effects.length === before
+  if (failed) {
+    if (!waited && (config & STIMER_DIRECT) === 0) m.effects.waits(timerTicket(m, v, i))
+    return false
+  }
   w[v + FLAGS] &= ~waits
   if ((config & STIMER_PERIODIC) === 0) w[t + CONFIG] = config & ~STIMER_ENABLE
-  return m.effects.length === before
+  if (waited) m.effects.push(EFFECT_LEFT, timerTicket(m, v, i), silent ? NO_SOURCE : FROM_TIMER)
+  return silent
 }
 
 /** @returns true if the tick was dropped */

@@ -31,6 +31,7 @@ import {
   DELIVERED,
   DROPPED,
   EFFECT_DROPPED,
+  EFFECT_LEFT,
   FROM_EVENT,
   FROM_MESSAGE,
   FROM_TIMER,
@@ -97,6 +98,7 @@ export function tryDeliver(m: Machine, f: number, sint: number): boolean {
     message.words[5] = highHalf(m.now)
   }
   writeSlot(m, f, frame, sint, message, message.source, false, queueLength(m, f, sint) > 0)
+  m.effects.push(EFFECT_LEFT, message.ticket, message.source)
   assertSint(m, f, sint, message.source)
   return true
 }
@@ -119,7 +121,7 @@ function offer(
     }
   }
   const waited = queueLength(m, f, sint) > 0
-  enqueue(m, f, sint, keep(message, owner, source))
+  enqueue(m, f, sint, keep(m, message, owner, source))
   if (owner <= OWNER_TIMERS) m.w[m.rowOfFile(f) + FLAGS] |= 1 << (TIMER_QUEUED_SHIFT + OWNER_TIMERS - owner)
   return tryDeliver(m, f, sint) && !waited
 }

@@ -33,7 +33,7 @@ type Spoil = (m: Machine) => unknown
 
 const queued: Spoil = (m) => {
   const message = { type: 1, bytes: 0, senderLo: 0, senderHi: 0, words: new Int32Array(0), at: 0 }
-  enqueue(m, 0, 2, keep(message, OWNER_HOST, 0))
+  enqueue(m, 0, 2, keep(m, message, OWNER_HOST, 0))
 }
 
 const SPOILS: [string, Spoil][] = [

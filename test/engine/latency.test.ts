@@ -4,7 +4,7 @@ import { KINDS, STAGES } from '../../src/engine/meter.js'
 import { Service } from '../../src/engine/service.js'
 
 /** A partition with one SINT up, and a clock that stands until it is told. */
-function bench(profile: 'kvm-synic2' | 'tlfs') {
+function bench(profile: 'kvm-synic2' | 'tlfs' | 'qemu' | 'openvmm') {
   let nowMs = 1000
   const service = new Service({}, () => nowMs)
   const host = service.create({ profile })
@@ -46,6 +46,80 @@ describe('delivery latency', () => {
     at(35, done)
     expect(seen('slot', 'message')).toEqual([2, 25])
     expect([...service.meter.messages]).toEqual([2, 1, 0, 0])
+  })
+
+  const PORT = [
+    { op: 'port.create', port: 1, type: 'message', vcpu: 0, sint: 2 },
+    { op: 'connection.create', connection: 1, port: 1 },
+  ]
+  const CONNECTED = { op: 'hv.post_message', vcpu: 0, connection: 1, type: 1 }
+
+  it('slot: a message of a port took as long, wherever in the queue it stood', () => {
+    const { at, seen } = bench('tlfs')
+    at(0, ...PORT, post)
+    at(10, CONNECTED)
+    at(20, post)
+    at(30, done)
+    at(50, done)
+    // 20 ms of the port's, 30 of the other's.
+    expect(seen('slot', 'message')).toEqual([3, 50])
+  })
+
+  it('slot: what a deleted port takes with it is charged to nobody', () => {
+    const { at, seen } = bench('tlfs')
+    at(0, ...PORT, post)
+    at(10, CONNECTED)
+    at(20, { op: 'port.delete', port: 1 }, post)
+    at(35, done)
+    expect(seen('slot', 'message')).toEqual([2, 15])
+  })
+
+  it.each(['tlfs', 'kvm-synic2', 'openvmm'] as const)(
+    'slot: a timer that found its slot full, on %s',
+    (profile) => {
+      const { at, seen } = bench(profile)
+      at(0, { op: 'msr.write', vcpu: 0, msr: 'STIMER0_CONFIG', value: 0x20009 }, post, take)
+      at(0, { op: 'msr.write', vcpu: 0, msr: 'STIMER0_COUNT', value: 5 })
+      at(10, { op: 'clock.advance', ticks: 5 })
+      at(25, { op: 'msr.read', vcpu: 0, msr: 'SIMP' })
+      expect(seen('slot', 'timer')).toEqual([0, 0])
+      at(40, done, eoi)
+      expect(seen('slot', 'timer')).toEqual([1, 30])
+    },
+  )
+
+  it('slot: one that QEMU keeps in its staging area', () => {
+    const { at, seen } = bench('qemu')
+    at(0, post, take)
+    at(10, post)
+    at(30, done, eoi)
+    expect(seen('slot', 'message')).toEqual([2, 20])
+  })
+
+  it('slot: one that a host delivers in parts', () => {
+    let nowMs = 0
+    const service = new Service({}, () => nowMs)
+    const host = service.create({ profile: 'tlfs', options: { split_delivery: true } })
+    const write = (msr: string, value: number) => ({ op: 'msr.write', vcpu: 0, msr, value })
+    host.applyBatch([write('SIMP', 0x10001), write('SINT2', 0xf3), write('SCONTROL', 1), post])
+    nowMs = 7
+    host.applyBatch([{ op: 'host.step', part: 'slot' }])
+    const { counts, sum } = service.meter.series(STAGES.indexOf('slot'), KINDS.indexOf('message'))
+    expect([counts.at(-1), sum]).toEqual([1, 0.007])
+  })
+
+  it('slot: of more than can be remembered the oldest are as if they had not waited', () => {
+    const { at, seen } = bench('tlfs')
+    const vcpus = Array.from({ length: 300 }, (_, i) => i + 1)
+    const on = (vcpu: number) => {
+      const write = (msr: string, value: number) => ({ op: 'msr.write', vcpu, msr, value })
+      return [write('SIMP', 0x10_0001 + vcpu * 0x1000), write('SINT2', 0xf3), write('SCONTROL', 1)]
+    }
+    at(0, ...vcpus.flatMap((vcpu) => [{ op: 'vcpu.create', vcpu }, ...on(vcpu)]))
+    // One in the slot of each, and fifteen behind it: 4,500 wait, 4,096 are known to.
+    at(0, ...vcpus.flatMap((vcpu) => Array.from({ length: 16 }, () => ({ ...post, vcpu }))))
+    at(10, ...vcpus.flatMap((vcpu) => Array.from({ length: 16 }, () => ({ ...done, vcpu }))))
+    expect(seen('slot', 'message')).toEqual([16 * 300, 4096 * 10])
   })
 
   it('ack: from the interrupt to its taking, merged requests counting from the first', () => {

@@ -12,7 +12,15 @@ import {
   STIMER_PERIODIC,
   stimerSint,
 } from '../../hv/registers.js'
-import { EFFECT_DROPPED, EFFECT_MESSAGE, EFFECT_WAKE, EFFECT_WORDS, FROM_TIMER } from '../../synic/effects.js'
+import {
+  EFFECT_DROPPED,
+  EFFECT_LEFT,
+  EFFECT_MESSAGE,
+  EFFECT_WAITS,
+  EFFECT_WAKE,
+  EFFECT_WORDS,
+  FROM_TIMER,
+} from '../../synic/effects.js'
 import { CONFIG, FLAGS, MSG_PENDING_SHIFT, TIMER_PENDING_SHIFT } from '../../synic/layout.js'
 import {
   OP_APIC_EOI,
@@ -37,6 +45,9 @@ const PER_VCPU = 128
  * So many ticks in a row that came as answer to the end of the one before: the guest lives in its handler.
  */
 const TICKS_IN_A_ROW = 4
+
+/** Messages that are dropped, and what waits behind its slot, are none. */
+const isStep = (kind: number) => kind !== EFFECT_DROPPED && kind !== EFFECT_WAITS && kind !== EFFECT_LEFT
 
 class Progress implements Watcher {
   /** By register file * 16 + SINT: ticks in a row that were waiting for the handler to end. */
@@ -73,7 +84,7 @@ class Progress implements Watcher {
     const { op, m } = this.desk
     const { words, length } = m.effects
     let steps = 0
-    for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) if (words[at] !== EFFECT_DROPPED) steps++
+    for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) if (isStep(words[at])) steps++
     const most = m.vcpuCount * PER_VCPU + (op.code === OP_CLOCK_ADVANCE ? 2 * EXPIRIES_PER_ADVANCE_MAX : 0)
     if (steps <= most) return
     const text = `the host took ${steps} steps before the guest could take its next one`

@@ -5,6 +5,8 @@
  * watcher.
  */
 import {
+  EFFECT_LEFT,
+  EFFECT_WAITS,
   EFFECT_WORDS,
   type Effects,
   HAS_BYTES,
@@ -66,6 +68,7 @@ function stateDiffers(partition: Partition, restored: Partition, index: number):
 }
 
 /** All that an op answered, as text. */
+/** Tickets of what waits are no part of an answer: nobody is told them. */
 function answerOf(effects: Effects): string {
   const { fault, errno, has, words, length } = effects
   const parts: unknown[] = [fault, errno, has]
@@ -76,7 +79,8 @@ function answerOf(effects: Effects): string {
   if ((has & HAS_HALTED) !== 0) parts.push(effects.halted)
   if ((has & HAS_BYTES) !== 0) parts.push([...effects.bytes])
   for (let at = 0; at < length; at += EFFECT_WORDS[words[at]]) {
-    parts.push([...words.subarray(at, at + EFFECT_WORDS[words[at]])])
+    const isTicket = words[at] === EFFECT_WAITS || words[at] === EFFECT_LEFT
+    parts.push([...words.subarray(at, isTicket ? at + 1 : at + EFFECT_WORDS[words[at]])])
   }
   return JSON.stringify(parts)
 }

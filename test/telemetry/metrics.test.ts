@@ -1,4 +1,5 @@
 /** Every series is there from the start, with bounded labels, in a form Prometheus reads. */
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { Service } from '../../src/engine/service.js'
 import { createMetrics } from '../../src/telemetry/metrics.js'
@@ -61,5 +62,28 @@ describe('metrics', () => {
     expect(text).toContain(
       'http_request_duration_seconds_count{method="GET",route="/v1/partitions/:pid",status="200"} 1',
     )
+  })
+})
+
+describe('docs/metrics.md', () => {
+  const text = readFileSync('docs/metrics.md', 'utf8')
+  const { registry } = createMetrics(new Service())
+  const own = registry.getMetricsAsArray().filter(({ name }) => /^(?:synicd|http)_/.test(name))
+
+  it.each(own.map(({ name }) => name))('has a row for %s, with its labels', async (name) => {
+    const row = text.split('\n').find((line) => line.startsWith('| ') && line.includes(`\`${name}\``))
+    const values = (await registry.getSingleMetric(name)?.get())?.values ?? []
+    const labels = new Set(
+      values.flatMap((value) => Object.keys(value.labels)).filter((label) => label !== 'le'),
+    )
+    for (const label of labels) expect(row).toContain(`\`${label}\``)
+    expect(row).toBeDefined()
+  })
+
+  it('asks for nothing that does not exist', () => {
+    const names = new Set(registry.getMetricsAsArray().map(({ name }) => name))
+    const asked = text.match(/\b(?:synicd|http|nodejs|process)_[a-z0-9_]+/g) ?? []
+    const unknown = asked.filter((name) => !names.has(name.replace(/_(?:bucket|count|sum)$/, '')))
+    expect(unknown).toEqual([])
   })
 })

@@ -3,43 +3,32 @@
 import { encodeOp } from '../src/api/op-encode.js'
 import type { AuditMode } from '../src/api/violation.js'
 import { Auditor } from '../src/audit/auditor.js'
+import { benchPartition } from '../src/bench/core.js'
+import {
+  type Cycle,
+  Cycles,
+  enlighten,
+  GSI_CYCLE,
+  MESSAGE_CYCLE,
+  SINT_WRITE,
+  VCPUS,
+} from '../src/bench/cycles.js'
+import { median, nsEach, summary } from '../src/bench/timing.js'
 import { Service } from '../src/engine/service.js'
 import { OpWriter } from '../src/synic/op.js'
 import type { ProfileName } from '../src/synic/profile.js'
 import { WordBuffer } from '../src/synic/word-buffer.js'
-import { Cycles, enlighten, hex, prepared, VCPUS } from './core.js'
-import { median, nsEach, type Row, summary } from './measure.js'
+import type { Row } from './measure.js'
 
 const ITERATIONS = 200_000
 const ROUNDS = 9
 const GOAL = 1.5
 
-type Cycle = (vcpu: number) => ({ op: string } & Record<string, unknown>)[]
-
-const CYCLES: readonly [what: string, cycle: Cycle][] = [
-  ['SINT write', (vcpu) => [{ op: 'msr.write', vcpu, msr: 'SINT3', value: 0x100f4 }]],
-  [
-    'SINT write by the driver that owns it',
-    (vcpu) => [{ op: 'msr.write', vcpu, msr: 'SINT2', value: 0xf3, actor: 'vmbus' }],
-  ],
-  [
-    'message cycle (post, take, complete, EOI)',
-    (vcpu) => [
-      { op: 'message.post', vcpu, sint: 2, type: 1, hex },
-      { op: 'apic.ack', vcpu },
-      { op: 'message.complete', vcpu, sint: 2 },
-      { op: 'apic.eoi', vcpu },
-    ],
-  ],
-  [
-    'GSI cycle (edge, take, EOI, resample)',
-    (vcpu) => [
-      { op: 'gsi.assert', gsi: 100 + vcpu },
-      { op: 'apic.ack', vcpu },
-      { op: 'apic.eoi', vcpu },
-    ],
-  ],
-]
+const OWNED_WRITE: Cycle = {
+  what: 'SINT write by the driver that owns it',
+  ops: (vcpu) => [{ op: 'msr.write', vcpu, msr: 'SINT2', value: 0xf3, actor: 'vmbus' }],
+}
+const CYCLES: readonly Cycle[] = [SINT_WRITE, OWNED_WRITE, MESSAGE_CYCLE, GSI_CYCLE]
 
 /** Both in turn, a round each. */
 function pairsOf(bare: (count: number) => void, audited: (count: number) => void, count: number) {
@@ -63,14 +52,14 @@ function rowsOf(what: string, pairs: readonly (readonly [number, number])[]): Ro
   ]
 }
 
-function compare(profile: ProfileName, what: string, cycle: Cycle): Row[] {
-  const plain = new Cycles(prepared(profile).partition, cycle)
-  const { partition } = prepared(profile)
-  const watched = new Cycles(partition, cycle)
+function compare(profile: ProfileName, cycle: Cycle): Row[] {
+  const plain = new Cycles(benchPartition(profile, cycle), cycle.ops)
+  const partition = benchPartition(profile, cycle)
+  const watched = new Cycles(partition, cycle.ops)
   const auditor = new Auditor(partition)
   const audited = (count: number) => watched.runAudited(count, auditor)
   return rowsOf(
-    `${profile}: ${what}`,
+    `${profile}: ${cycle.what}`,
     pairsOf((count) => plain.run(count), audited, ITERATIONS),
   )
 }
@@ -82,7 +71,7 @@ function engine(profile: ProfileName, audit: AuditMode, cycle: Cycle): (count: n
   const writer = new OpWriter()
   let ops = 0
   for (let vcpu = 0; vcpu < VCPUS; vcpu++) {
-    for (const op of cycle(vcpu)) {
+    for (const op of cycle.ops(vcpu)) {
       encodeOp(op, writer, host.partition.names, 0)
       ops++
     }
@@ -98,13 +87,12 @@ function engine(profile: ProfileName, audit: AuditMode, cycle: Cycle): (count: n
   }
 }
 
-function compareInEngine(profile: ProfileName, what: string, cycle: Cycle): Row[] {
+function compareInEngine(profile: ProfileName, cycle: Cycle): Row[] {
   const [bare, audited] = (['off', 'observe'] as const).map((audit) => engine(profile, audit, cycle))
-  return rowsOf(`${profile}, in batches through the engine: ${what}`, pairsOf(bare, audited, ITERATIONS / 4))
+  const what = `${profile}, in batches through the engine: ${cycle.what}`
+  return rowsOf(what, pairsOf(bare, audited, ITERATIONS / 4))
 }
 
 export function auditRows(): Row[] {
-  return [compare, compareInEngine].flatMap((each) =>
-    CYCLES.flatMap(([what, cycle]) => each('kvm-synic2', what, cycle)),
-  )
+  return [compare, compareInEngine].flatMap((each) => CYCLES.flatMap((cycle) => each('kvm-synic2', cycle)))
 }

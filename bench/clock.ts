@@ -1,13 +1,15 @@
 // Realtime partitions in one process: how late their timers are served, and how a socket fares meanwhile.
+
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, connect as dial } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { median, summary } from '../src/bench/timing.js'
 import { RealtimeClock } from '../src/engine/clock.js'
 import type { PartitionHost } from '../src/engine/partition-host.js'
 import { Service } from '../src/engine/service.js'
-import { median, type Row, summary } from './measure.js'
+import type { Row } from './measure.js'
 
 const FEW = 100
 const MANY = 10_000

@@ -1,9 +1,11 @@
 // REST against bare Fastify: both servers in processes of their own, loaded in turn, round by round.
+
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import autocannon from 'autocannon'
 import { bundled } from '../scripts/bundled.js'
-import { median, type Row, summary } from './measure.js'
+import { median, summary } from '../src/bench/timing.js'
+import type { Row } from './measure.js'
 
 const ROUNDS = 6
 const SECONDS = 2

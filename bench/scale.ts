@@ -1,9 +1,11 @@
 // Cost of one op as the number of partitions grows, visited in turn: it should stay flat.
+
 import { encodeOp } from '../src/api/op-encode.js'
+import { median, nsEach, summary } from '../src/bench/timing.js'
 import { OpWriter } from '../src/synic/op.js'
 import type { Partition } from '../src/synic/partition.js'
 import { machine } from '../test/support/machine.js'
-import { median, nsEach, type Row, summary } from './measure.js'
+import type { Row } from './measure.js'
 
 const OPS = 400_000
 const ROUNDS = 9

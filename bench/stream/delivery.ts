@@ -1,5 +1,6 @@
 // How long a message takes from its post to a subscriber's socket, and whether a reader that sleeps matters.
-import { type Row, summary } from '../measure.js'
+import { summary } from '../../src/bench/timing.js'
+import type { Row } from '../measure.js'
 import { Audience } from './audience.js'
 import {
   type Batch,

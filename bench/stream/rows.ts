@@ -1,5 +1,6 @@
 // Subject and baseline in turn, round by round, as rows of the table.
-import { median, type Row, summary } from '../measure.js'
+import { median, summary } from '../../src/bench/timing.js'
+import type { Row } from '../measure.js'
 
 /** Judges a row. */
 export type Goal = (row: Row) => Pick<Row, 'goal' | 'met'>

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The `synicd` command: one line a subcommand.
 import { auditCommand } from './commands/audit.js'
+import { benchCommand } from './commands/bench.js'
 import { loadCommand } from './commands/load.js'
 import { replayCommand } from './commands/replay.js'
 import { scenarioCommand } from './commands/scenario.js'
@@ -14,6 +15,7 @@ const COMMANDS: readonly Register[] = [
   auditCommand,
   loadCommand,
   scenarioCommand,
+  benchCommand,
 ]
 
 tuneV8()

@@ -9,7 +9,7 @@ export const VCPUS = 64
 
 export type WireOp = { op: string } & Record<string, unknown>
 
-export const HEX = '5a'.repeat(32)
+const HEX = '5a'.repeat(32)
 
 /** Op records of one cycle on each vCPU. */
 export class Cycles {
@@ -81,7 +81,7 @@ const timer = (config: number): WireOp[] => [
 ]
 
 /** GSIs reach a SINT through KVM's routes alone. */
-export const hasGsis = (profile: ProfileName) => profile.startsWith('kvm') || profile === 'qemu'
+const hasGsis = (profile: ProfileName) => profile.startsWith('kvm') || profile === 'qemu'
 
 export const SINT_WRITE: Cycle = {
   what: 'SINT write',
@@ -89,7 +89,7 @@ export const SINT_WRITE: Cycle = {
 }
 
 /** Two SINTs in turn and a new vector each time: the vector bitmaps are computed anew. */
-export const SINT_WRITE_PAIR: Cycle = {
+const SINT_WRITE_PAIR: Cycle = {
   what: 'SINT write pair that changes the vector',
   ops: (vcpu) => [
     { op: 'msr.write', vcpu, msr: 'SINT3', value: 0xf4 },
@@ -118,7 +118,7 @@ export const GSI_CYCLE: Cycle = {
 }
 
 /** A periodic timer in direct mode: its time comes, the vector is taken and ended. */
-export const TIMER_DIRECT: Cycle = {
+const TIMER_DIRECT: Cycle = {
   what: 'timer expiry cycle (direct)',
   prepare: timer(0x1ed3),
   ops: () => [
@@ -129,7 +129,7 @@ export const TIMER_DIRECT: Cycle = {
 }
 
 /** A periodic timer in message mode. */
-export const TIMER_MESSAGE: Cycle = {
+const TIMER_MESSAGE: Cycle = {
   what: 'timer expiry cycle (message)',
   prepare: timer(0x2000b),
   ops: () => [

@@ -165,9 +165,13 @@ export class BatchIntake {
   }
 
   #refuseClock(prefix: string | null, i: number): never {
-    throw new EngineError('realtime-clock', `The clock of partition ${this.id} follows the wall clock.`, [
-      { path: opPath(prefix, i, 'op'), message: 'must not be clock.advance' },
-    ])
+    const detail = `The clock of partition ${this.id} follows the wall clock.`
+    // A route of its own has no op that it could name.
+    const mistake =
+      prefix === null
+        ? { path: 'ticks', message: 'cannot be given to a clock that moves by itself' }
+        : { path: opPath(prefix, i, 'op'), message: 'must not be clock.advance' }
+    throw new EngineError('realtime-clock', detail, [mistake])
   }
 
   #end(): void {

@@ -70,6 +70,10 @@ describe('creating', async () => {
     })
     const ops = await timed.post(`${path}/ops`, { ops: [{ op: 'clock.advance', ticks: 1 }] })
     expect([ops.status, ops.body.type]).toEqual([409, '/problems/realtime-clock'])
+    expect(ops.body.errors).toMatchObject([{ path: 'ops/0/op' }])
+    // A body without an op has no such field.
+    const advanced = await timed.post(`${path}/clock`, { ticks: 1 })
+    expect([advanced.status, advanced.body.errors]).toMatchObject([409, [{ path: 'ticks' }]])
     timed.service.close()
   })
 })

@@ -103,6 +103,7 @@ class EndOfInterrupt implements Watcher {
     const own = op.file + SINTS + 2 * sint
     const vector = m.w[own] & SINT_VECTOR
     if (!this.#hasVector(own, sint, vector)) return
+    if (this.#cannotDiffer(m.rowOfFile(op.file), own, vector)) return
     const wasThere = (op.oldLo & SINT_MASKED) === 0 && (op.oldLo & SINT_VECTOR) === vector
     for (const f of m.filesOf(m.rowOfFile(op.file))) {
       for (let other = 0; other < SINT_COUNT; other++) {
@@ -112,6 +113,12 @@ class EndOfInterrupt implements Watcher {
         return this.#disagree({ f: op.file, sint, actor: op.actor, seq: op.seq }, this.#written(f, other))
       }
     }
+  }
+
+  /** No SINT of this vector has auto-EOI, by the APIC's table: most end like this. OpenVMM keeps no table. */
+  #cannotDiffer(v: number, own: number, vector: number): boolean {
+    const { m } = this.desk
+    return m.profile.model !== MODEL_OPENVMM && (m.w[own] & SINT_AUTO_EOI) === 0 && !this.#isAuto(v, vector)
   }
 
   /** Is it unmasked, with this vector, and does it interrupt? */

@@ -2,8 +2,10 @@
  * Runs the rules over the ops of one partition. It reads ops, results and state and changes nothing; what it
  * costs is a table look-up for ops that no rule watches.
  */
+import { GPA_PAGE_BYTES } from '../hv/limits.js'
+import { SINT_VECTOR } from '../hv/registers.js'
 import * as e from '../synic/effects.js'
-import { NESTED_FILE, SCONTROL, SIEFP, SIMP, SINTS, SIRBP } from '../synic/layout.js'
+import { NESTED_FILE, SCONTROL } from '../synic/layout.js'
 import type { Machine } from '../synic/machine.js'
 import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
@@ -12,6 +14,7 @@ import * as d from './dispatch.js'
 import { BOOK_OPS, GsiBook } from './gsi-book.js'
 import { LEDGER_SINTS, Ledger } from './ledger.js'
 import { NO_OP, OpAtHand } from './op-at-hand.js'
+import { isOnAt, isOnValue, wordAt } from './places.js'
 import { CLASS_OTHER, classAt, indexOfRegister, isNestedMsr, placeAt } from './registers.js'
 import type { Desk, Finding, Rule, Violation, Watcher } from './rule.js'
 import { RULES } from './rules.js'
@@ -21,8 +24,6 @@ const isOneOf = (codes: readonly number[]) =>
   Uint8Array.from(o.OP_NAMES, (_, code) => (codes.includes(code) ? 1 : 0))
 const CHANGES_ACTORS = isOneOf(d.PASSAGES)
 const CHANGES_BOOK = isOneOf(BOOK_OPS)
-/** Where the registers of the ledger lie in a file's row: two words each, in the order of the slab. */
-const FILE_WORD = Int8Array.of(SCONTROL, SIEFP, SIMP, SIRBP)
 /** Whom an op concerns is looked up behind it. */
 const LATER = -1
 const KEY_OTHER = d.keyOfClass(CLASS_OTHER) | d.CHANGES
@@ -281,7 +282,7 @@ export class Auditor implements Desk {
     op.file = file
     const place = placeAt(index)
     if (place >= 0) {
-      const word = file + wordOf(place)
+      const word = wordAt(file, place)
       op.oldLo = m.w[word]
       op.oldHi = m.w[word + 1]
     }
@@ -349,13 +350,28 @@ export class Auditor implements Desk {
     const { op, m, ledger } = this
     const { file } = op
     const { seq } = this.#partition
-    const isNowOn = isOn(place, m.w[file + wordOf(place)])
-    const wasOn = isOn(place, op.oldLo)
-    // What a kernel finds enabled and leaves enabled is its own from then on.
-    const isTaken = !op.byHost && ledger.enableSeq(file, place) < this.#bootSeq
-    ledger.note(file, place, op.actor, seq, wasOn && !(isNowOn && isTaken), isNowOn)
+    const isNowOn = isOnAt(m, file, place)
+    const wasOn = isOnValue(place, op.oldLo)
+    const isTaken = wasOn && isNowOn && !op.byHost && this.#takesOver(place)
+    if (isTaken) ledger.displace(file, place)
+    ledger.note(file, place, op.actor, seq, wasOn && !isTaken, isNowOn)
     // A restore or a reset by the VMM is nobody's use of it: what comes back is its owner's.
     if (op.byHost && isNowOn && !wasOn) ledger.presume(file, place, this.claims.owner(op.vcpu, op.msr), seq)
+  }
+
+  /**
+   * A register that was found enabled and stays so: is it the writer's own from now on? What a kernel finds
+   * is, and what a driver finds that it owns; where nobody does, what it moves to a page or vector of its own.
+   */
+  #takesOver(place: number): boolean {
+    const { op, m, ledger, claims } = this
+    if (ledger.enableSeq(op.file, place) < this.#bootSeq) return true
+    if (op.actor === 0 || ledger.enabler(op.file, place) === op.actor) return false
+    const owner = claims.owner(op.vcpu, op.msr)
+    if (owner !== 0) return owner === op.actor
+    const word = wordAt(op.file, place)
+    const kept = place >= LEDGER_SINTS ? SINT_VECTOR : ~(GPA_PAGE_BYTES - 1)
+    return ((op.oldLo ^ m.w[word]) & kept) !== 0 || op.oldHi !== m.w[word + 1]
   }
 }
 
@@ -370,14 +386,4 @@ function isPlain(effects: e.Effects): boolean {
 
 function isCrash({ words }: e.Effects): boolean {
   return words[0] === e.EFFECT_LIFECYCLE && words[1] === e.LIFECYCLE_CRASH
-}
-
-/** Word of a register of the ledger inside its file. */
-function wordOf(place: number): number {
-  return place >= LEDGER_SINTS ? SINTS + 2 * (place - LEDGER_SINTS) : FILE_WORD[place]
-}
-
-/** Enabled, or of a SINT: unmasked. */
-function isOn(place: number, lo: number): boolean {
-  return place >= LEDGER_SINTS ? (lo & 0x1_0000) === 0 : (lo & 1) !== 0
 }

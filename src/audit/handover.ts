@@ -17,8 +17,8 @@ const CAUSE_CRASH = o.BOOT_CAUSES.indexOf('crash')
 
 export class Handover {
   #hadId = false
-  /** Register to the seq of the write that was complained of. */
-  readonly #told = new Map<number, number>()
+  /** Register to the seq of the write that was complained of, and how much of a complaint it was. */
+  readonly #told = new Map<number, { readonly writeSeq: number; readonly severity: Severity }>()
 
   constructor(private readonly desk: Desk) {}
 
@@ -53,10 +53,14 @@ export class Handover {
     return isCrashBoot || this.desk.hasCrashed
   }
 
-  /** Is this the first complaint about what was written to the register then? */
-  isNew(register: number, writeSeq: number): boolean {
-    if (this.#told.get(register) === writeSeq) return false
-    this.#told.set(register, writeSeq)
+  /**
+   * Is this the first complaint about what was written to the register then? What a crash or a guest without
+   * a name may leave for now is no excuse for whoever hands it on: after a note an error is new.
+   */
+  isNew(register: number, writeSeq: number, severity: Severity): boolean {
+    const told = this.#told.get(register)
+    if (told?.writeSeq === writeSeq && (told.severity === severity || severity === 'note')) return false
+    this.#told.set(register, { writeSeq, severity })
     return true
   }
 

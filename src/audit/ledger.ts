@@ -21,6 +21,8 @@ const DISABLE_SEQ = 5 * PLACES
 const ROW = 6 * PLACES
 
 export class Ledger {
+  /** Of a register that another driver took over enabled: who had enabled it, and when. */
+  readonly #displaced = new Map<number, { readonly actor: number; readonly seq: number }>()
   /** A row for each file; made when the first is written. */
   #rows = new Float64Array(0)
   /** Rows lie as files do in the slab, this many times as far apart. */
@@ -76,6 +78,19 @@ export class Ledger {
 
   disableSeq(file: number, place: number): number {
     return this.#get(file, place, DISABLE_SEQ)
+  }
+
+  /** Somebody else is about to take over what is enabled there. */
+  displace(file: number, place: number): void {
+    const [actor, seq] = [this.enabler(file, place), this.enableSeq(file, place)]
+    this.#displaced.set(file * PLACES + place, { actor, seq })
+  }
+
+  /** When the actor enabled the register, be it that another took it over since; 0: it did not. */
+  enabledBy(file: number, place: number, actor: number): number {
+    if (this.enabler(file, place) === actor) return this.enableSeq(file, place)
+    const before = this.#displaced.get(file * PLACES + place)
+    return before?.actor === actor ? before.seq : 0
   }
 
   /** Whoever watches knows, or presumes, that the register was enabled by this actor before; 0: by nobody. */

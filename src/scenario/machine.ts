@@ -99,6 +99,8 @@ export class ScenarioMachine {
    * @param step the step that asked for it; none at the end of the run
    */
   settle(step?: string): void {
+    // Nothing has happened since it was asked for: it would be told twice.
+    if (step === undefined && this.#settledAt.at(-1) === this.trace.length) return
     const op = step === undefined ? {} : { op: step }
     this.#settledAt.push(this.trace.length)
     for (const each of this.#auditor.settle()) this.violations.push({ ...violationView(each), ...op })

@@ -1,8 +1,8 @@
 /**
  * I3, release in the reverse order of use: SCONTROL, SIMP and SIEFP go off only when no other actor
  * depends on them with an unmasked SINT, an event ring or a timer in message mode (Linux: timers stop
- * before VMBus unloads, f7ce370b525a). Where the owner of SCONTROL clears it too early, `wrong_order` says
- * so and this rule speaks of timers alone.
+ * before VMBus unloads, f7ce370b525a). Where the owner of a parent's SCONTROL clears it too early,
+ * `wrong_order` says so and this rule speaks of timers alone; of a guest that is but a note there.
  */
 import { PAGE_ENABLE, STIMER_COUNT, STIMER_DIRECT, STIMER_ENABLE, stimerSint } from '../../hv/registers.js'
 import { CONFIG } from '../../synic/layout.js'
@@ -41,7 +41,7 @@ class RugPull implements Watcher {
   #judge(place: number): void {
     const { op, m, claims } = this.desk
     const isOwn = place === LEDGER_SCONTROL && claims.owner(op.vcpu, op.msr) === op.actor
-    if (!isOwn) {
+    if (!isOwn || m.config.kind === 'guest') {
       for (const { actor, place: held, seq } of dependentsOn(this.desk, this.#eras, op.file, op.actor)) {
         this.#tell(
           actor,

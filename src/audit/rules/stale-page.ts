@@ -41,8 +41,9 @@ const keyOf = ({ msr, vcpu }: Overlay) => -1 - (msr & 0xff) - (vcpu + 1) * 0x100
 class StalePage implements Watcher {
   readonly #handover: Handover
   #bootSeq = 0
-  /** Page registers that the platform enabled, by file and place. */
+  /** Page registers that the platform enabled, and those that a guest left on, by file and place. */
   readonly #provided = new Set<number>()
+  readonly #ofGuests = new Set<number>()
   readonly #written = new Map<number, Written>()
 
   constructor(private readonly desk: Desk) {
@@ -81,8 +82,12 @@ class StalePage implements Watcher {
     const place = placeOf(op.msr)
     const key = op.file * PLACE_COUNT + place
     if (!m.effects.ok) return
-    if (!op.byHost || !isOnAt(m, op.file, place)) this.#provided.delete(key)
-    else if (this.#isByPlatform()) this.#provided.add(key)
+    const isOn = isOnAt(m, op.file, place)
+    if (!op.byHost || !isOn) this.#provided.delete(key)
+    if (!isOn) this.#ofGuests.delete(key)
+    else if (!op.byHost) this.#ofGuests.add(key)
+    // What the host writes over a guest's own is a restore.
+    else if (this.#isByPlatform() && !this.#ofGuests.has(key)) this.#provided.add(key)
   }
 
   #noteWritten(): void {
@@ -109,8 +114,7 @@ class StalePage implements Watcher {
         const isOwn = ledger.enabler(f, place) === taker && ledger.enableSeq(f, place) > this.#bootSeq
         if (gpn < 0 && this.#provided.has(f * PLACE_COUNT + place)) continue
         if (isProvided(m, f, place) || (taker !== 0 && isOwn)) continue
-        if (this.#handover.isNew(f * PLACE_COUNT + place, ledger.writeSeq(f, place)))
-          this.#tell(f, place, when)
+        this.#tell(f, place, when)
       }
     }
     if (gpn < 0) return
@@ -123,13 +127,15 @@ class StalePage implements Watcher {
 
   #tell(f: number, place: number, when: string): void {
     const { m, ledger } = this.desk
-    // One that moves an enabled page makes it its own.
     const actor = ledger.enabler(f, place) || ledger.writer(f, place)
+    const writeSeq = ledger.writeSeq(f, place)
+    // What was enabled before anybody watched may be the platform's.
+    const severity = writeSeq === 0 ? 'note' : this.#handover.severity(actor)
+    if (!this.#handover.isNew(f * PLACE_COUNT + place, writeSeq, severity)) return
     const who = this.desk.nameOf(actor) || 'the old kernel'
     const gpa = (gpnOf(m.w[wordAt(f, place)], m.w[wordAt(f, place) + 1]) * 4096).toString(16)
     this.desk.report({
-      // What was enabled before anybody watched may be the platform's.
-      severity: ledger.writeSeq(f, place) === 0 ? 'note' : this.#handover.severity(actor),
+      severity,
       vcpu: vcpuOf(m, f),
       msr: msrAt(m, f, place),
       actor,
@@ -140,14 +146,15 @@ class StalePage implements Watcher {
 
   #tellOverlay(overlay: Overlay, when: string): void {
     const { actor = 0, seq = 0 } = this.#written.get(keyOf(overlay)) ?? {}
-    if (!this.#handover.isNew(keyOf(overlay), seq)) return
+    const severity = seq === 0 ? 'note' : this.#handover.severity(actor)
+    if (!this.#handover.isNew(keyOf(overlay), seq, severity)) return
     const { m } = this.desk
     const { msr, vcpu } = overlay
     const who = this.desk.nameOf(actor) || 'the old kernel'
     const what = vcpu < 0 ? nameOfMsr(msr) : `${nameOfMsr(msr)} of vCPU ${vcpu}`
     const gpa = (overlayAt(m, msr, m.rowOf(vcpu)) * 4096).toString(16)
     this.desk.report({
-      severity: seq === 0 ? 'note' : this.#handover.severity(actor),
+      severity,
       vcpu,
       msr,
       actor,

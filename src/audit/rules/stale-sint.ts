@@ -32,12 +32,13 @@ class StaleSint implements Watcher {
   #judge(f: number, place: number): void {
     const { m, ledger } = this.desk
     if (!isOnAt(m, f, place)) return
-    if (!this.#handover.isNew(f * PLACE_COUNT + place, ledger.writeSeq(f, place))) return
     const actor = ledger.enabler(f, place)
+    const severity = this.#handover.severity(actor)
+    if (!this.#handover.isNew(f * PLACE_COUNT + place, ledger.writeSeq(f, place), severity)) return
     const who = this.desk.nameOf(actor) || 'the old kernel'
     const heir = this.#handover.successor()
     this.desk.report({
-      severity: this.#handover.severity(actor),
+      severity,
       vcpu: vcpuOf(m, f),
       msr: msrAt(m, f, place),
       actor,

@@ -34,8 +34,10 @@ class StaleTimer implements Watcher {
   #tell(v: number, i: number): void {
     const vcpu = this.desk.m.vcpuId(v)
     const { actor = 0, seq = 0 } = this.#writers.get(timerAt(v, i)) ?? {}
+    const severity = this.#handover.severity(actor)
+    if (!this.#handover.isNew(timerAt(v, i), seq, severity)) return
     this.desk.report({
-      severity: this.#handover.severity(actor),
+      severity,
       vcpu,
       actor,
       otherSeq: seq,

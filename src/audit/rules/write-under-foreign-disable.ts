@@ -3,8 +3,8 @@
  * another one has cleared SCONTROL (Linux "mshv: limit SynIC management to MSHV-owned resources": the
  * hypervisor does not tolerate it). What brings a SynIC up again writes SIMP, SIEFP and SINTs before
  * SCONTROL too, so only those are judged who had something enabled when the SynIC went off and have not
- * switched it off themselves since. The same actor going on with its own teardown is what FreeBSD and iPXE
- * do as guests; parents may not.
+ * switched it off themselves since; and of those who enable something, only who still has it. The same
+ * actor going on with its own teardown is what FreeBSD and iPXE do as guests; parents may not.
  */
 import { HV_X64_MSR_EOM } from '../../hv/msrs.js'
 import { SCONTROL_ENABLE } from '../../hv/registers.js'
@@ -58,14 +58,18 @@ class WriteUnderForeignDisable implements Watcher {
     })
   }
 
-  /** Had the actor something enabled when the SynIC went off that it has not switched off itself since? */
+  /**
+   * Had the actor something enabled when the SynIC went off that it has not switched off itself since? What
+   * the last to leave took down with the SynIC is no hindrance to who comes back and brings it up.
+   */
   #isUp(f: number, since: number, disableSeq: number, written: number): boolean {
     const { op, m, ledger } = this.desk
+    const enables = written >= 0 && isOnAt(m, f, written) && !isOnValue(written, op.oldLo)
     for (let place = LEDGER_SCONTROL + 1; place < PLACE_COUNT; place++) {
-      const seq = ledger.enableSeq(f, place)
-      if (ledger.enabler(f, place) !== op.actor || seq <= since || seq > disableSeq) continue
+      const seq = ledger.enabledBy(f, place, op.actor)
+      if (seq <= since || seq > disableSeq) continue
       const isOff = !(place === written ? isOnValue(place, op.oldLo) : isOnAt(m, f, place))
-      if (!(isOff && ledger.writer(f, place) === op.actor)) return true
+      if (!isOff || !(enables || ledger.writer(f, place) === op.actor)) return true
     }
     return false
   }

@@ -361,7 +361,8 @@ export class Auditor implements Desk {
 
   /**
    * A register that was found enabled and stays so: is it the writer's own from now on? What a kernel finds
-   * is, and what a driver finds that it owns; where nobody does, what it moves to a page or vector of its own.
+   * is, and what a driver finds that it owns; where nobody does, what it moves to a page or vector of its
+   * own.
    */
   #takesOver(place: number): boolean {
     const { op, m, ledger, claims } = this

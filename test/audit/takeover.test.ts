@@ -1,4 +1,4 @@
-/** Drivers that find registers enabled or come again, and what one kernel leaves to the one after the next. */
+/** Drivers that find registers enabled or come again, and what a kernel leaves to the one after the next. */
 import { describe, expect, it } from 'vitest'
 import { checkScenario } from '../../src/scenario/document.js'
 import { runScenario } from '../../src/scenario/run.js'

@@ -1,5 +1,6 @@
 // What of a finding does not follow from kernel events alone: the reason why it is a note, marked uncertain.
 import type { Violation } from '../audit/rule.js'
+import { AT_FOUND_ZERO, BEYOND_MEMORY } from '../audit/rules/page-overlap.js'
 import { HV_X64_MSR_SCONTROL, HV_X64_MSR_STIMER0_CONFIG, NESTED_MSR_OFFSET } from '../hv/msrs.js'
 import { STIMER_COUNT } from '../hv/registers.js'
 import type { EventOrigin } from './target.js'
@@ -9,6 +10,9 @@ const OF_A_DISABLE = new Set(['write_under_foreign_disable', 'disabled_write'])
 
 /** The rule that asks what a timer's CONFIG says. */
 const OF_A_CONFIG = 'timer_without_vector'
+
+/** The rule that asks where pages lie. */
+const OF_PAGES = 'page_overlap'
 
 export const HELD_BEFORE = 'what the register held before is not in the trace'
 export const WAS_IT_ON = 'whether the SynIC was on is not in the trace'
@@ -49,9 +53,13 @@ export function doubtOf(violation: Violation, event: EventOrigin, known: Known):
   if (known.isFromBefore) return `when ${violation.other || 'somebody'} enabled it is not in the trace`
   if (otherSeq > 0 && other === undefined) return 'the other side is too far back'
   // Where nobody else was recorded, somebody else may have been left out.
-  if (violation.other === actor && known.seen.size < 2)
+  // Two pages at one address are there whoever enabled them.
+  if (rule !== OF_PAGES && violation.other === actor && known.seen.size < 2)
     return `whether another than ${actor} enabled the SynIC again is not in the trace`
-  if (rule === 'page_overlap' && other === undefined) return 'which memory there is, is not in the trace'
+  if (rule === OF_PAGES && other === undefined && !violation.text.endsWith(AT_FOUND_ZERO)) {
+    const isBeyond = violation.text.endsWith(BEYOND_MEMORY)
+    return `${isBeyond ? 'which memory there is,' : 'when the other page was enabled'} is not in the trace`
+  }
   if (other !== undefined && isTimer(other.msr)) return 'whether the timer still ran is not in the trace'
   if (msr >= 0 && !event.isKnown(vcpu, msr)) return HELD_BEFORE
   const wasOn = OF_A_DISABLE.has(rule) ? other?.isKnown : isControlKnown(violation, event)

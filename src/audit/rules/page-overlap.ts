@@ -13,6 +13,10 @@ import { allFiles, isOnAt, msrAt, nameOfMsr, PAGE_PLACES, vcpuOf, wordAt } from 
 import { placeOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
+/** What follows from the register's own words, and what only who knows the machine's memory can say. */
+export const AT_FOUND_ZERO = 'at the base it found there, which is 0'
+export const BEYOND_MEMORY = 'beyond memory'
+
 class PageOverlap implements Watcher {
   /** Where the page was whose register is written now, of those beside the SynIC's. */
   #found = OFF
@@ -32,9 +36,9 @@ class PageOverlap implements Watcher {
     const found = gpnOf(op.oldLo, op.oldHi)
     if ((op.oldLo & PAGE_ENABLE) !== 0 && gpn === found) return
     const register = nameOfMsr(op.msr)
-    if (gpn === 0 && found === 0) this.#tell(`enables ${register} at the base it found there, which is 0`)
+    if (gpn === 0 && found === 0) this.#tell(`enables ${register} ${AT_FOUND_ZERO}`)
     if (!isAccessible(m, gpn))
-      this.#tell(`enables ${register} at 0x${(gpn * 4096).toString(16)}, beyond memory`)
+      this.#tell(`enables ${register} at 0x${(gpn * 4096).toString(16)}, ${BEYOND_MEMORY}`)
     if (mayShare(m, gpn)) this.#judgeShared(gpn, register)
     this.#judgeOthers(gpn, register)
   }

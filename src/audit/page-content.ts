@@ -33,14 +33,17 @@ export function slotWord(m: Machine, f: number, sint: number, word: number): num
 
 export const slotTypeOf = (m: Machine, f: number, sint: number) => slotWord(m, f, sint, SLOT_TYPE)
 
-/** The lowest flag set in a SINT's area, or -1. `gpn` is where the page lay, for pages in plain RAM. */
-export function lowestFlag(m: Machine, f: number, sint: number, gpn: number): number {
+/**
+ * The lowest flag set in a SINT's area, or -1. `gpn` is where the page lay, for pages in plain RAM.
+ * @param from flags below are left out: none but 0 and 1
+ */
+export function lowestFlag(m: Machine, f: number, sint: number, gpn: number, from: 0 | 1 = 0): number {
   const frame = m.profile.pages === 'ram' ? m.memory.frameAt(gpn) : m.w[f + EVENT_FRAME]
   if (frame === 0) return -1
-  const from = m.memory.offset(frame) + flagWord(sint, 0)
+  const start = m.memory.offset(frame) + flagWord(sint, 0)
   const chunk = m.memory.chunk(frame)
   for (let i = 0; i < FLAGS_PER_SINT / 32; i++) {
-    const word = chunk[from + i]
+    const word = i === 0 ? chunk[start] & ~from : chunk[start + i]
     if (word !== 0) return 32 * i + 31 - Math.clz32(word & -word)
   }
   return -1

@@ -34,6 +34,13 @@ it.each([
   ['lost under a mask that is gone', ['v0 x SINT2=0x100f3', 'signal v0 s2 f5', 'v0 x SINT2=0xf3'], [RULE]],
   ['lost under an APIC that was off', ['apic v0 off', 'signal v0 s2 f5', 'apic v0 on'], [`${RULE}?`]],
   ['on a vCPU that is offline', ['signal v0 s2 f5', 'v0 x SINT2=0x100f3 SIEFP=0', 'offline v0'], [RULE]],
+  ['flag 0 there, which is no channel', ['signal v0 s2 f0', 'v0 x SINT2=0x100f3 SIEFP=0', 'offline v0'], []],
+  [
+    'a channel behind flag 0 there',
+    ['signal v0 s2 f0', 'signal v0 s2 f1', 'v0 x SINT2=0x100f3 SIEFP=0', 'offline v0'],
+    [RULE],
+  ],
+  ['flag 0 on a vCPU that runs', ['signal v0 s2 f0', 'take v0', 'eoi v0'], [`${RULE}?`]],
   [
     'in a page that is another one by now',
     ['signal v0 s2 f5', 'claim 0x11000 by x', 'v0 x SIEFP=0', 'free 0x11000'],

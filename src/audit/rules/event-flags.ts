@@ -113,11 +113,13 @@ class EventFlags implements Watcher {
     const { m } = this.desk
     const v = m.rowOfFile(f)
     const lo = m.w[f + SINTS + 2 * sint]
-    const flag = lowestFlag(m, f, sint, last.gpn)
+    const isOffline = (m.w[v + FLAGS] & OFFLINE) !== 0
+    // Flag 0 is no channel, and a CPU that goes offline does not wait for it (hv_synic_event_pending).
+    const flag = lowestFlag(m, f, sint, last.gpn, isOffline ? 1 : 0)
     if (flag < 0) return
     const what = `flag ${flag} of SINT${sint} is set`
     const other = { other: last.actor, otherSeq: last.seq, vcpu: m.vcpuId(v) }
-    if ((m.w[v + FLAGS] & OFFLINE) !== 0) {
+    if (isOffline) {
       this.desk.report({ severity: 'error', ...other, text: `${what} on a vCPU that is offline` })
       return
     }

@@ -8,6 +8,7 @@ import { doctored } from '../support/doctored.js'
 
 const PAGES = 'v0 vmbus SIMP=0x10001 SIEFP=0x11001 SCONTROL=1'
 const RULE = 'end_of_interrupt'
+const TAKEN = ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'take v0'] as const
 
 it.each([
   ['taken, then ended', ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'take v0', 'eoi v0', 'settle'], []],
@@ -35,6 +36,50 @@ it.each([
     [],
   ],
   ['masked in service', ['v0 x SINT2=0xf3', 'post v0 s2 t=1', 'take v0', 'v0 x SINT2=0x100f3', 'eoi v0'], []],
+  [
+    'auto-EOI switched on in service by way of a mask',
+    [...TAKEN, 'v0 x SINT2=0x100f3', 'v0 x SINT2=0x200f3'],
+    [`${RULE} x 40000092`],
+  ],
+  [
+    'switched on under the mask, in steps',
+    [...TAKEN, 'v0 x SINT2=0x100f3 SINT2=0x300f3 SINT2=0x200f3'],
+    [`${RULE} x 40000092`],
+  ],
+  [
+    'masked and switched on at once: told once',
+    [...TAKEN, 'v0 x SINT2=0x300f3 SINT2=0x200f3'],
+    [`${RULE} x 40000092`],
+  ],
+  [
+    'there and back under the mask',
+    [...TAKEN, 'v0 x SINT2=0x100f3 SINT2=0x300f3 SINT2=0x100f3 SINT2=0xf3'],
+    [],
+  ],
+  [
+    'switched on by the machine that is reset',
+    [...TAKEN, 'v0 x SINT2=0x100f3', 'reset', PAGES, 'v0 x SINT2=0x200f3'],
+    [],
+  ],
+  ['masked and unmasked as it was', [...TAKEN, 'v0 x SINT2=0x100f3 SINT2=0xf3', 'eoi v0'], []],
+  [
+    'switched on after the end, under a mask from before it',
+    [...TAKEN, 'v0 x SINT2=0x100f3', 'eoi v0', 'v0 x SINT2=0x200f3'],
+    [],
+  ],
+  [
+    'the vector is in service again for another SINT',
+    [
+      ...TAKEN,
+      'v0 x SINT2=0x100f3',
+      'eoi v0',
+      'v0 x SINT3=0xf3',
+      'post v0 s3 t=1',
+      'take v0',
+      'v0 x SINT2=0xf3',
+    ],
+    [],
+  ],
   ['two of one mind on one vector', ['v0 x SINT2=0x200f3 SINT3=0x200f3', 'settle'], []],
   ['changed one after the other', ['v0 x SINT2=0x200f3 SINT3=0x200f3 SINT2=0xf3 SINT3=0xf3', 'settle'], []],
   ['two that disagree, from then on', ['v0 x SINT2=0x200f3', 'v0 y SINT3=0xf3'], [`${RULE} y 40000093`]],

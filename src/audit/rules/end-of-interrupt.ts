@@ -8,7 +8,7 @@ import { HV_X64_MSR_EOI } from '../../hv/msrs.js'
 import { SINT_AUTO_EOI, SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
 import { EFFECT_EOI } from '../../synic/effects.js'
 import { AUTO_EOI_VECTORS, ISR, NESTED_FILE, SINTS } from '../../synic/layout.js'
-import { OP_APIC_ACK, OP_APIC_EOI, OP_MSR_WRITE } from '../../synic/op.js'
+import { OP_APIC_ACK, OP_APIC_EOI, OP_MSR_WRITE, OP_PARTITION_RESET, OP_VCPU_RESET } from '../../synic/op.js'
 import { MODEL_OPENVMM } from '../../synic/profile.js'
 import { hex, isSilent } from '../effect-words.js'
 import { LEDGER_SINTS } from '../ledger.js'
@@ -27,7 +27,17 @@ interface Written {
   readonly seq: number
 }
 
+/** A SINT that was masked while its vector was in service. */
+interface Masked {
+  /** Its APIC's row. */
+  readonly v: number
+  /** As it was before, or as the host has set it since. */
+  readonly lo: number
+}
+
 class EndOfInterrupt implements Watcher {
+  /** By the key of its queue; each only until its vector leaves service. */
+  readonly #masked = new Map<number, Masked>()
   /** Pairs of SINTs that were told of, and when the later of them had been written. */
   readonly #told = new Map<string, number>()
 
@@ -36,12 +46,13 @@ class EndOfInterrupt implements Watcher {
   after(): void {
     const { op, m } = this.desk
     if (!m.effects.ok) return
+    if (this.#masked.size > 0) this.#forget()
     if (op.code === OP_APIC_ACK) this.#taken()
     else if (op.code === OP_APIC_EOI) this.#ended()
     else if (op.code !== OP_MSR_WRITE) return
     else if (op.msr === HV_X64_MSR_EOI) this.#ended()
     else if (classOf(op.msr) === CLASS_SINT && ((op.oldLo ^ op.newLo) & FIELDS) !== 0) {
-      if (((op.oldLo ^ op.newLo) & SINT_AUTO_EOI) !== 0) this.#changed()
+      this.#changed()
       if (!op.byHost) this.#meet()
     }
   }
@@ -83,17 +94,40 @@ class EndOfInterrupt implements Watcher {
     this.desk.report({ severity: 'note', text: 'an EOI was written with nothing in service' })
   }
 
-  /** A SINT's auto-EOI bit was changed: was its vector just being handled? */
+  /**
+   * A SINT's auto-EOI bit was changed: was its vector just being handled? What is changed under a mask counts
+   * when the mask goes.
+   */
   #changed(): void {
     const { op, m } = this.desk
     const v = m.rowOfFile(op.file)
-    const vector = op.oldLo & SINT_VECTOR
-    if (op.byHost || (op.oldLo & SINT_MASKED) !== 0 || !testBit(m.w, v + ISR, vector)) return
+    const key = m.queueKey(op.file, sintOf(op.msr))
+    const wasMasked = (op.oldLo & SINT_MASKED) !== 0
+    const isMasked = (op.newLo & SINT_MASKED) !== 0
+    const before = wasMasked ? this.#masked.get(key)?.lo : op.oldLo
+    if (before === undefined || !testBit(m.w, v + ISR, before & SINT_VECTOR)) return
+    const isOther = ((before ^ op.newLo) & SINT_AUTO_EOI) !== 0
+    const isTold = isOther && !op.byHost && !(wasMasked && isMasked)
+    if (isMasked && (!wasMasked || op.byHost)) {
+      this.#masked.set(key, { v, lo: isTold || op.byHost ? op.newLo : before })
+      this.desk.wake(true)
+    } else if (!isMasked && this.#masked.delete(key)) this.desk.wake(this.#masked.size > 0)
+    if (!isTold) return
+    const vector = before & SINT_VECTOR
     this.desk.report({
       // What nobody signs may be a test that pokes about.
       severity: op.actor === 0 ? 'note' : 'error',
       text: `SINT${sintOf(op.msr)} changes auto-EOI while its vector ${hex(vector)} is in service`,
     })
+  }
+
+  /** Vectors that are in service no longer. */
+  #forget(): void {
+    const { m } = this.desk
+    for (const [key, { v, lo }] of this.#masked) {
+      if (!testBit(m.w, v + ISR, lo & SINT_VECTOR)) this.#masked.delete(key)
+    }
+    this.desk.wake(this.#masked.size > 0)
   }
 
   /** A SINT comes to a vector where another says otherwise, or differs from now on from somebody else's. */
@@ -192,6 +226,8 @@ export const endOfInterrupt: Rule = {
   onChange: true,
   more: [
     { ops: [OP_APIC_EOI], registers: ['other'], unless: EFFECT_EOI },
+    // A vector that leaves service takes what its SINT was under a mask along.
+    { ops: [OP_APIC_EOI, OP_VCPU_RESET, OP_PARTITION_RESET], registers: ['other'], whileAwake: true },
     // What is in service after an interrupt was taken is the machine's doing.
     { ops: [OP_APIC_ACK], deep: true },
   ],

@@ -126,7 +126,14 @@ export class FtraceMachine {
     readonly isHost: boolean,
     /** The `kvm` profile waits for a capability that no event tells of. */
     private readonly needsCap: boolean,
+    /** Nobody has said what a teardown write under a disabled SynIC does: each line tells it. */
+    private readonly followsFaults = false,
   ) {}
+
+  /** The line at hand says whether its write faulted, which two hypervisors may see differently. */
+  expectFault(gp: boolean): void {
+    if (this.followsFaults) this.target.faultDisabledWrites?.(gp)
+  }
 
   /** Events were lost: what was known is not known any more. */
   forget(line: number): void {

@@ -112,7 +112,9 @@ export async function onWrite(
   event: FtraceEvent,
   { msr, value, gp }: MsrBody,
 ): Promise<void> {
+  m.expectFault(gp)
   const { result, old } = await write(m, track, event, msr, value, false)
+  m.expectFault(false)
   await compareWrite(m, track, event, { vcpu: track.id, msr, value, old, result }, gp)
 }
 
@@ -211,8 +213,11 @@ async function compareFault(
   }
   m.report.check('faults')
   const name = registerName(msr)
+  const isTeardown = result.violations?.some(({ rule }) => rule === 'disabled_write') === true
   const why = gp
-    ? `The simulation finds nothing wrong with this access to ${name}.`
+    ? isTeardown
+      ? `${name} is torn down while SCONTROL is clear: with --option disabled_write=fault that faults.`
+      : `The simulation finds nothing wrong with this access to ${name}.`
     : `The simulation refuses this access to ${name}; another --profile or --kind may have it.`
   m.report.mismatch(event, gp ? '#GP' : 'no fault', gp ? 'no fault' : '#GP', why)
 }

@@ -130,6 +130,7 @@ class FtraceRun {
       this.#report,
       this.#source === 'host',
       config.profile === 'kvm',
+      options?.disabled_write === undefined,
     )
     this.#machine = machine
     return machine

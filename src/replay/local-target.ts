@@ -36,6 +36,11 @@ export class LocalTarget implements ReplayTarget {
     })
   }
 
+  faultDisabledWrites(faults: boolean): void {
+    const machine = this.#partition?.machine
+    if (machine !== undefined) machine.faultsDisabledWrites = faults && machine.config.kind !== 'guest'
+  }
+
   async close(): Promise<void> {
     this.#partition = undefined
   }

@@ -49,6 +49,8 @@ export interface ReplayTarget {
   create(config: TargetConfig): Promise<void>
   /** Applies the ops in order; one result each. */
   apply(ops: readonly WireOp[], originOf?: (index: number) => Origin): Promise<Result[]>
+  /** Whether teardown writes under a disabled SynIC fault from now on; a server has no such switch. */
+  faultDisabledWrites?(faults: boolean): void
   close(): Promise<void>
 }
 

@@ -57,7 +57,8 @@ export class Machine {
   readonly stride: number
   readonly nested: boolean
   readonly auditsDisabledWrites: boolean
-  readonly faultsDisabledWrites: boolean
+  /** Set for one op at a time by a replay whose recording tells how the write ended. */
+  faultsDisabledWrites: boolean
 
   /** One row a vCPU, see layout.ts. */
   w: Int32Array

@@ -26,6 +26,8 @@ export class Kernel {
   readonly online: Set<number>
   /** Does a VMBus device exist? MSHV v4 asks this at each call, and nothing else. */
   vmbusExists = false
+  /** Drivers with a CPU hotplug state, in order of registration (cpuhp_setup_state, CPUHP_AP_ONLINE_DYN). */
+  readonly hotplug = new Set<'vmbus' | 'mshv'>()
   readonly vmbus = new VmbusContact()
   readonly mshv = new MshvState()
   /** Linux hv_clock_event: the timers were set up, and nobody has stopped them for good. */

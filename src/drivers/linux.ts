@@ -112,17 +112,22 @@ function* stopOthers(kernel: Kernel, vcpu: number): Strand {
 }
 
 /**
- * A CPU is taken offline: who came last leaves first. Refused by VMBus, the hotplug core brings back what has
- * left. 0 or -EBUSY.
+ * A CPU is taken offline: who registered last leaves first. Refused by VMBus, the hotplug core brings back
+ * what has left. 0 or -EBUSY.
  */
 export function* linuxOffline(kernel: Kernel, vcpu: number, faults?: Faults): Strand<number> {
-  if (!skips(faults, 'mshv')) yield* mshvOffline(kernel, vcpu)
-  if (kernel.vmbusExists && !skips(faults, 'vmbus')) {
-    const busy = yield* vmbusOffline(kernel, vcpu)
-    if (busy < 0) {
-      if (!skips(faults, 'mshv')) yield* mshvOnline(kernel, vcpu)
-      return busy
+  let hasMshvLeft = false
+  for (const driver of [...kernel.hotplug].reverse()) {
+    if (skips(faults, driver)) continue
+    if (driver === 'mshv') {
+      yield* mshvOffline(kernel, vcpu)
+      hasMshvLeft = true
+      continue
     }
+    const busy = yield* vmbusOffline(kernel, vcpu)
+    if (busy >= 0) continue
+    if (hasMshvLeft) yield* mshvOnline(kernel, vcpu)
+    return busy
   }
   yield* hypervCleanupCpu(kernel, vcpu)
   yield* stimerCleanupCpu(kernel, vcpu, 'direct')
@@ -133,14 +138,18 @@ export function* linuxOffline(kernel: Kernel, vcpu: number, faults?: Faults): St
   return 0
 }
 
-/** A CPU comes back. 0, or why MSHV could not start on it. */
+/** A CPU comes back: who registered first starts first. 0, or why MSHV could not start on it. */
 export function* linuxOnline(kernel: Kernel, vcpu: number): Strand<number> {
   yield vcpuOnline({ actor: LINUX, vcpu })
   kernel.online.add(vcpu)
   yield* stimerInitCpu(kernel, vcpu, 'direct')
   yield* hypervInitCpu(kernel, vcpu)
-  if (kernel.vmbusExists) yield* vmbusOnline(kernel, vcpu)
-  return yield* mshvOnline(kernel, vcpu)
+  let errno = 0
+  for (const driver of kernel.hotplug) {
+    if (driver === 'mshv') errno = yield* mshvOnline(kernel, vcpu)
+    else yield* vmbusOnline(kernel, vcpu)
+  }
+  return errno
 }
 
 /** rmmod mshv while everything else goes on. */

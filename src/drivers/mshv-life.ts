@@ -19,6 +19,7 @@ export function* mshvUp(kernel: Kernel, version: MshvVersion, failsAt?: FailsAt)
   if (!runsMshv(kernel)) return 0
   kernel.mshv.version = version
   yield attach(MSHV, mshvRegisters(kernel.config.kind))
+  kernel.hotplug.add('mshv')
   const done: number[] = []
   for (const vcpu of kernel.cpus()) {
     const errno = yield* mshvOnline(kernel, vcpu, failsAt)
@@ -42,6 +43,7 @@ export function* mshvDown(kernel: Kernel): Strand {
 
 function* end(kernel: Kernel): Strand {
   kernel.mshv.version = null
+  kernel.hotplug.delete('mshv')
   yield detach(MSHV)
 }
 

@@ -228,10 +228,11 @@ const KERNEL_PROCEDURES: Readonly<Record<string, Procedure>> = {
     }),
   ),
   'linux.interrupt': interrupts('A CPU takes an interrupt; whoever is installed handles it'),
-  'linux.offline': eachCpu('A CPU is taken offline: MSHV leaves first', (kernel, vcpu, params) =>
-    linux.linuxOffline(kernel, vcpu, skipOf(params)),
+  'linux.offline': eachCpu(
+    'A CPU is taken offline: who was loaded last leaves first',
+    (kernel, vcpu, params) => linux.linuxOffline(kernel, vcpu, skipOf(params)),
   ),
-  'linux.online': eachCpu('A CPU comes back: VMBus starts first', linux.linuxOnline),
+  'linux.online': eachCpu('A CPU comes back: who was loaded first starts first', linux.linuxOnline),
 }
 
 export const PROCEDURES: Readonly<Record<string, Procedure>> = {

@@ -27,6 +27,7 @@ export function* vmbusUp(kernel: Kernel, patience: Patience | null): Strand<numb
   kernel.vmbusExists = true
   yield attach(VMBUS, vmbusRegisters(kernel.config.kind))
   for (const vcpu of kernel.config.vcpus) yield* allocatePages(kernel, vcpu)
+  kernel.hotplug.add('vmbus')
   for (const vcpu of kernel.cpus()) yield* vmbusOnline(kernel, vcpu)
   if (patience === null) return 0
   for (const purpose of CONTACT_PAGES) yield* allocate(kernel, bootPlace(kernel), purpose)
@@ -62,6 +63,7 @@ export function* vmbusDown(kernel: Kernel, patience?: Patience): Strand<number> 
  */
 export function* takeDown(kernel: Kernel, entirely: boolean): Strand {
   for (const vcpu of kernel.cpus()) yield* disableCpu(kernel, vcpu)
+  kernel.hotplug.delete('vmbus')
   if (entirely) {
     for (const purpose of CONTACT_PAGES) yield* free(kernel, bootPlace(kernel), purpose)
     for (const vcpu of kernel.vcpus()) {

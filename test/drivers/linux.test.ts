@@ -12,6 +12,7 @@ import {
   linuxOnline,
   linuxRemoveMshv,
 } from '../../src/drivers/linux.js'
+import { mshvUp } from '../../src/drivers/mshv-life.js'
 import { PATIENCE } from '../../src/drivers/vmbus-contact.js'
 import type { PartitionKind } from '../../src/hv/cpuid.js'
 import * as o from '../../src/synic/op.js'
@@ -262,6 +263,32 @@ describe('CPUs', () => {
     expect([...off.records, ...on.records].filter(({ result }) => !result.ok)).toEqual([])
     expect(vmbusAlive(test, 1)).toBe(true)
     expect(kernel.cpus()).toEqual([0, 1])
+  })
+
+  it.each([
+    ['VMBus', V4, ['vmbus', 'mshv']],
+    ['MSHV', { ...V4, mshvFirst: true }, ['mshv', 'vmbus']],
+  ] as const)('go in reverse order of registration, and come back in it: %s first', (_who, boot, order) => {
+    const { test, kernel } = booted('l1vh', boot)
+    const drivers = (records: readonly Recorded[]) =>
+      actors(records).filter((name) => /vmbus|mshv/.test(name))
+    expect(drivers(drive(test, linuxOffline(kernel, 1)).records)).toEqual([...order].reverse())
+    expect(drivers(drive(test, linuxOnline(kernel, 1)).records)).toEqual(order)
+  })
+
+  it('go and come with whoever is loaded: MSHV removed and loaded again is behind VMBus', () => {
+    const { test, kernel } = booted('l1vh', { ...V4, mshvFirst: true })
+    drive(test, linuxRemoveMshv(kernel))
+    expect(actors(drive(test, linuxOnline(kernel, 1)).records)).not.toContain('mshv')
+    drive(test, mshvUp(kernel, 'v4'))
+    expect([...kernel.hotplug]).toEqual(['vmbus', 'mshv'])
+  })
+
+  it('stay as they are if VMBus is busy and leaves first', () => {
+    const { test, kernel } = booted('l1vh', { ...V4, mshvFirst: true })
+    Object.assign(kernel.vmbus, { connected: true, version: 0x5_0000 })
+    const { value, records } = drive(test, linuxOffline(kernel, 0))
+    expect([value, writes(records)]).toEqual([-16, []])
   })
 
   it('stay if VMBus is busy: MSHV is brought back on them', () => {

@@ -22,6 +22,8 @@ const RANGES = [
 
 const isInRange = (msr: number) => RANGES.some(([first, last]) => msr >= first && msr <= last)
 
+const BACKWARDS =
+  'a stamp is before that of the line before it, as where files of several CPUs stand one behind the other'
 const NOTHING =
   'no kvm:* or msr:* event that could be replayed; record with trace-cmd record -e msr, or -e kvm on a host'
 
@@ -51,6 +53,8 @@ class FtraceRun {
   /** Lines that tell of lost events, ahead of the event at hand. */
   readonly #lost: number[] = []
   #checkedAt = Number.NEGATIVE_INFINITY
+  /** Of the event before. */
+  #stamp = Number.NEGATIVE_INFINITY
 
   constructor(
     private readonly name: string,
@@ -83,8 +87,15 @@ class FtraceRun {
         return this.#report.skip(parsed.name, 'its text has another form than known kernels print')
       case 'event':
         lines.events++
+        this.#inOrder(parsed.event)
         this.#resolver.push(parsed.event)
     }
+  }
+
+  /** Merged output is in order of time; what is not is replayed as it stands: nothing tells a better way. */
+  #inOrder({ at, line }: FtraceEvent): void {
+    if (at < this.#stamp) this.#report.lower(BACKWARDS, line)
+    this.#stamp = at
   }
 
   async work(): Promise<void> {

@@ -99,6 +99,19 @@ describe('what a trace cannot tell lowers certainty, and is no mismatch', () => 
     expect(report.uncertain[0].what).toContain('two threads at once')
   })
 
+  it.each<[string, readonly number[], number | undefined]>([
+    ['in order, equal ones in that of the file', [0, 10, 10, 20, 20, 20], undefined],
+    ['one that goes back', [0, 10, 20, 15, 30, 40], 4],
+    ['files of two CPUs one behind the other', [0, 40, 50, 10, 20, 60], 4],
+    ['an overlap in the middle of the first file', [10, 20, 5, 30, 25, 40], 3],
+  ])('stamps: %s', async (_what, stamps, line) => {
+    const report = await replayLines(stamps.map((stamp, i) => eventLine(stamp, ENABLED[i])))
+    expect(report).toMatchObject({ mismatch_count: 0, certainty: line === undefined ? 'exact' : 'lowered' })
+    const told = report.uncertain.map(({ what, first_line }) => [what.slice(0, 24), first_line])
+    const expected = line === undefined ? [] : [['a stamp is before that o', line]]
+    expect(told).toEqual(expected)
+  })
+
   it('lost events, behind which nothing is known', async () => {
     const before = ENABLED.map((event, i) => eventLine(i, event))
     const after = [rdmsr(SIMP, 'aa1001'), rdmsr(SIMP, 'aa1001')].map((event, i) => eventLine(20 + i, event))

@@ -42,7 +42,7 @@ export const SETTINGS = {
   'log-ops': {
     schema: whole(0, 1e9),
     fallback: DEFAULT_LIMITS.logOpsMax,
-    help: 'ops the log of a partition keeps',
+    help: 'ops the log of a partition keeps at least; 512 more at most',
   },
   'log-bytes': {
     schema: whole(0, 1e12),

@@ -73,7 +73,7 @@ export const SubscribeFrame = z.strictObject({ id: RequestId, subscribe: Filter 
 export type SubscribeFrame = z.input<typeof SubscribeFrame>
 
 /** As the server reads it: ops are checked by the engine, field by field, as in a REST batch. */
-const UncheckedOps = OpsFrame.extend({ ops: z.array(z.unknown()) })
+export const UncheckedOps = OpsFrame.extend({ ops: z.array(z.unknown()) })
 export const ClientFrame = z.union([UncheckedOps, SubscribeFrame])
 
 const TIME_RULE = 'a time in UTC, "2026-01-31T12:00:00.000Z", or milliseconds since 1970'

@@ -38,7 +38,7 @@ export class Journal {
 
   /**
    * @param baseSeq seq of the state the log begins after: 0 at creation
-   * @param opsMax ops kept; 0 keeps none
+   * @param opsMax ops kept, and up to 512 more; 0 keeps none
    * @param bytesMax bytes of ops and results kept
    */
   constructor(
@@ -107,10 +107,15 @@ export class Journal {
     }
   }
 
+  /** Are there as many as asked for without the oldest chunk, or too many bytes with it? */
+  #isTooMuch(oldest: number): boolean {
+    return this.#ops - oldest >= this.opsMax || this.#bytes > this.bytesMax
+  }
+
   #open(seq: number): Chunk {
     // The log of a busy partition turns over all the time: what is forgotten makes room for what comes.
     let oldest: Chunk | undefined
-    while (this.#chunks.length > 0 && (this.#ops + CHUNK_OPS > this.opsMax || this.#bytes > this.bytesMax)) {
+    while (this.#chunks.length > 0 && this.#isTooMuch(this.#chunks[0].count)) {
       oldest = this.#chunks.shift() as Chunk
       this.#ops -= oldest.count
       this.#bytes -= oldest.buffer.length * 4

@@ -1,4 +1,5 @@
 // JSON-lines traces and downloaded logs: the header, and the ops with the results that were recorded.
+import { closest, distance } from 'fastest-levenshtein'
 import { z } from 'zod'
 import type { WireOp } from '../api/op-decode.js'
 import { encodeOp } from '../api/op-encode.js'
@@ -23,6 +24,10 @@ const Step = z.looseObject({
   out: z.record(z.string(), z.unknown()).nullish(),
 })
 
+const HEADER_FIELDS = Object.keys(Header.shape)
+/** Letters that a slip of the finger changes. */
+const SLIP = 2
+
 /** Reads one trace line after line; keeps what it needs to say where something is wrong. */
 export class TraceReader {
   header: Header = {}
@@ -40,11 +45,24 @@ export class TraceReader {
       this.#line--
       return undefined
     }
+    this.#refuseStranger(Object.keys(value))
     const header = Header.safeParse(value)
     if (!header.success) throw this.error(`the header is wrong: ${issueOf(header.error)}`)
     this.header = header.data
     this.#seq = header.data.base_seq ?? 0
     return header.data
+  }
+
+  /** What a header says beyond its fields is for people; but a file of another kind, or a slip, is told. */
+  #refuseStranger(names: readonly string[]): void {
+    const unknown = names.filter((name) => !HEADER_FIELDS.includes(name))
+    if (unknown.length === names.length) {
+      throw this.error('this is no trace: it begins with a header, such as {"profile":"tlfs"}, or with an op')
+    }
+    for (const name of unknown) {
+      const meant = closest(name, HEADER_FIELDS)
+      if (distance(name, meant) <= SLIP) throw this.error(`${name}: did you mean "${meant}"?`)
+    }
   }
 
   /** One step; undefined for a blank line. */

@@ -1,6 +1,6 @@
 /** `synic.v1.json`: one JSON object a text message, for people, dashboards and scripts. */
 
-import { ClientFrame, JSON_PROTOCOL } from '../api/frames.js'
+import { ClientFrame, JSON_PROTOCOL, SubscribeFrame, UncheckedOps } from '../api/frames.js'
 import { hasTooManyParts, JSON_PARTS_RULE } from '../api/json-text.js'
 import { putNotification } from '../api/notification.js'
 import type { Incoming } from './incoming.js'
@@ -18,7 +18,7 @@ export class JsonProtocol implements Protocol {
     const text = message.text()
     if (hasTooManyParts(text)) return `a frame must ${JSON_PARTS_RULE}`
     const frame = parse(text)
-    if (frame === undefined) return RULE
+    if (typeof frame === 'string') return frame
     if ('subscribe' in frame) requests.subscribe(frame.id, frame.subscribe)
     else {
       const { id, ops, stop_on_fault = false } = frame
@@ -83,15 +83,30 @@ interface OpsFrame {
   readonly stop_on_fault?: boolean
 }
 
-/** Batches are what comes all the time: their outer shape is checked by hand, as the schema would. */
+/**
+ * The frame, or what is wrong with it. Batches are what comes all the time: their outer shape is checked by
+ * hand, as the schema would.
+ */
 function parse(text: string) {
   let frame: unknown
   try {
     frame = JSON.parse(text)
   } catch {
-    return undefined
+    return RULE
   }
-  return isOps(frame) ? frame : ClientFrame.safeParse(frame).data
+  return isOps(frame) ? frame : (ClientFrame.safeParse(frame).data ?? mistakeOf(frame))
+}
+
+/** What is wrong with a frame, by its field: a close code has room for a line. */
+function mistakeOf(frame: unknown): string {
+  const is = (name: string) => typeof frame === 'object' && frame !== null && name in frame
+  if (!is('subscribe') && !is('ops')) return RULE
+  const [issue] = (is('subscribe') ? SubscribeFrame : UncheckedOps).safeParse(frame).error?.issues ?? []
+  if (issue === undefined) return RULE
+  if (issue.code === 'unrecognized_keys') {
+    return `${[...issue.path, issue.keys[0]].join('/')} is no member of this frame`
+  }
+  return `${issue.path.join('/')}: ${issue.message}`
 }
 
 function isOps(frame: unknown): frame is OpsFrame {

@@ -59,6 +59,29 @@ describe('synicd serve', () => {
     expect(text).toContain('choose another --port')
   })
 
+  it('on SIGTERM does not wait for connections that never said a word', async () => {
+    const { child, url } = await listening()
+    const silent = connect(Number(new URL(url).port), '127.0.0.1')
+    await once(silent, 'connect')
+    const hungUp = once(silent, 'close')
+    const ended = once(child, 'close')
+    child.kill('SIGTERM')
+    await hungUp
+    expect((await ended)[0]).toBe(0)
+  })
+
+  it('cuts off what is not done when the time given is over, and ends with status 0', async () => {
+    const { child, url } = await listening('--drain-seconds', '1')
+    const slow = connect(Number(new URL(url).port), '127.0.0.1')
+    await once(slow, 'connect')
+    slow.on('error', () => {})
+    slow.write('POST /v1/partitions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n')
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const ended = once(child, 'close')
+    child.kill('SIGTERM')
+    expect((await ended)[0]).toBe(0)
+  })
+
   it('on SIGTERM fails /readyz first, finishes what is in flight, and ends with status 0', async () => {
     const { child, url } = await listening()
     const created = await fetch(`${url}/v1/partitions`, {

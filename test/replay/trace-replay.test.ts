@@ -133,6 +133,9 @@ describe('a wrong trace is refused with line and reason:', () => {
   it.each([
     [['{"in":'], 't.jsonl:1: not JSON ('],
     [['[1]'], 't.jsonl:1: a line holds one JSON object'],
+    [['{"hello":1}'], 't.jsonl:1: this is no trace: it begins with a header, such as {"profile":"tlfs"}'],
+    [['{"type":"/problems/partition-not-found","status":404}'], 't.jsonl:1: this is no trace'],
+    [['{"trace":"x","profil":"kvm"}'], 't.jsonl:1: profil: did you mean "profile"?'],
     [['{"profile":"xen"}'], 't.jsonl:1: the header is wrong: profile: '],
     [['{"gpa_limit":"0x123"}'], 't.jsonl:1: the header is wrong: gpa_limit: '],
     [['{"options":{"speed":1}}'], 't.jsonl:1: the header is wrong: options: '],

@@ -26,6 +26,7 @@ import {
   OFFLINE,
   TIMER_PENDING,
   TIMER_PENDING_SHIFT,
+  TIMER_QUEUED_SHIFT,
   TIMER_WORDS,
   TIMERS,
   VCPU_ID,
@@ -34,7 +35,7 @@ import type { Machine } from './machine.js'
 import type { Message } from './message-slot.js'
 import { expireOpenvmm, listForScan } from './openvmm.js'
 import { MODEL_OPENVMM, MODEL_TLFS } from './profile.js'
-import { expireTlfs } from './tlfs.js'
+import { canMove, expireTlfs } from './tlfs.js'
 
 /** A deadline 2^63 / 100 ticks away or farther never fires: KVM's host timer saturates. */
 const NEVER_FROM = 2 ** 63 / 100
@@ -158,7 +159,7 @@ function start(m: Machine, v: number, i: number, dropped: boolean): void {
       // begins a new phase at every tick.
       if (exp === 0 || (m.profile.model === MODEL_OPENVMM && m.now >= exp)) setExpTime(m, t, m.now + count)
       else if (m.now >= exp) setExpTime(m, t, m.now + count - ((m.now - exp) % count))
-      if (dropped) leap(m, t, count)
+      if (dropped) leap(m, v, i, t, count)
     }
   } else {
     w[t + EXP_TIME] = w[t + COUNT]
@@ -174,13 +175,28 @@ function start(m: Machine, v: number, i: number, dropped: boolean): void {
 }
 
 /**
- * A tick found its slot full. No guest acts before the horizon, so the slot stays full and every tick up to
- * there
- * is dropped alike: go on to the first one behind it.
+ * A tick was dropped, and up to `dropsUntil` every tick is dropped alike: go on to the first one from there.
  */
-function leap(m: Machine, t: number, count: number): void {
+function leap(m: Machine, v: number, i: number, t: number, count: number): void {
   const exp = toNumber(m.w[t + EXP_TIME], m.w[t + EXP_TIME + 1])
-  if (exp <= m.horizon) setExpTime(m, t, exp + (Math.floor((m.horizon - exp) / count) + 1) * count)
+  const until = dropsUntil(m, v, i)
+  if (exp < until) setExpTime(m, t, exp + Math.ceil((until - exp) / count) * count)
+}
+
+/**
+ * Until when does a timer that found no room find none? No guest acts before the horizon: a full slot stays
+ * full. A buffer of the TLFS is free again once its message leaves the queue, and a message that another
+ * timer queues makes the hypervisor try (TLFS "Message Buffers").
+ */
+function dropsUntil(m: Machine, v: number, i: number): number {
+  let until = m.horizon + 1
+  if (m.profile.model !== MODEL_TLFS || !canMove(m, v)) return until
+  if ((m.w[v + FLAGS] & TIMER_PENDING) !== 0) return m.now
+  for (let other = 0; other < STIMER_COUNT; other++) {
+    const isQueued = ((m.w[v + FLAGS] >> (TIMER_QUEUED_SHIFT + other)) & 1) !== 0
+    if (other !== i && !isQueued) until = Math.min(until, m.due.dueOf(queueNumber(m, v, other)))
+  }
+  return until
 }
 
 /** The same arithmetic where numbers no longer hold 64 bits: u64 with wrap. */

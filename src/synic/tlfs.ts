@@ -103,6 +103,16 @@ export function tryDeliver(m: Machine, f: number, sint: number): boolean {
   return true
 }
 
+/** Is there a queue whose next Try succeeds? Behind an empty slot messages wait when no EOM was written. */
+export function canMove(m: Machine, f: number): boolean {
+  const queued = m.w[f + SINT_MASKS] & LOW_MASK
+  for (let sint = 0; queued >> sint !== 0; sint++) {
+    const isWaiting = ((queued >> sint) & 1) !== 0 && isOpen(m, f, sint)
+    if (isWaiting && slotType(m, messageFrame(m, f), sint) === HVMSG_NONE) return true
+  }
+  return false
+}
+
 /** Queue a message, or put it straight into an empty slot that nothing waits for. */
 function offer(
   m: Machine,

@@ -44,6 +44,7 @@ import {
   EXP_TIME,
   FLAGS,
   LOW_MASK,
+  MESSAGE_FRAME,
   SCONTROL,
   SIEFP,
   SIMP,
@@ -81,15 +82,21 @@ function isOpen(m: Machine, f: number, sint: number): boolean {
 
 /**
  * Move the first queued message into the slot, if it is free. One succeeds at most: then the slot is full.
+ * A full slot learns that something waits, also while its page is disabled: the overlay keeps its content,
+ * and who enables it again and empties the slot looks at the flag (TLFS "SynIC Message Flags").
  */
 export function tryDeliver(m: Machine, f: number, sint: number): boolean {
   const message = front(m, f, sint)
-  if (message === undefined || !isOpen(m, f, sint)) return false
+  if (message === undefined) return false
+  const open = isOpen(m, f, sint)
+  // A page that was never used holds no message.
+  if (!open && m.w[f + MESSAGE_FRAME] === 0) return false
   const frame = messageFrame(m, f)
   if (slotType(m, frame, sint) !== HVMSG_NONE) {
     setPending(m, frame, sint, false)
     return false
   }
+  if (!open) return false
   dequeue(m, f, sint)
   if (message.owner <= OWNER_TIMERS) {
     m.w[m.rowOfFile(f) + FLAGS] &= ~(1 << (TIMER_QUEUED_SHIFT + OWNER_TIMERS - message.owner))

@@ -20,14 +20,16 @@ function processorPriority(m: Machine, v: number): number {
  * Accept a fixed, edge-triggered vector (__apic_accept_irq). Returns 1, also when the vector was already
  * requested, or 0 when the APIC is off: the request is lost.
  * @param sourceWord who asks, as in the irq effect
+ * @param autoEoi the request says that no EOI will come; only SINTs ask so
  */
-export function accept(m: Machine, v: number, vector: number, sourceWord: number): 0 | 1 {
+export function accept(m: Machine, v: number, vector: number, sourceWord: number, autoEoi = false): 0 | 1 {
   const w = m.w
   const flags = w[v + FLAGS]
   if ((flags & APIC_ENABLED) === 0) return 0
   // OpenVMM and the Microsoft hypervisor drop exception vectors; KVM lets them rest in IRR for ever.
   if (vector < FIRST_VALID_VECTOR && !m.profile.kvm) return 0
   setBit(w, v + IRR, vector)
+  if (m.profile.model === MODEL_OPENVMM) noteRequestedAutoEoi(m, v, vector, autoEoi)
   m.effects.push(EFFECT_IRQ, m.vcpuId(v), vector, sourceWord)
   if ((flags & HALTED) !== 0 && (vector & PRIORITY_CLASS) > processorPriority(m, v)) wake(m, v)
   return 1
@@ -84,10 +86,10 @@ export function resetApic(m: Machine, v: number, enabled: boolean): void {
 }
 
 /**
- * OpenVMM: auto-EOI belongs to the request, and the last request of a vector wins (docs/profiles.md row 52).
+ * OpenVMM: auto-EOI belongs to the request, and the last request of a vector wins, whoever makes it
+ * (virt_support_apic request_interrupt).
  */
-export function noteRequestedAutoEoi(m: Machine, v: number, vector: number, autoEoi: boolean): void {
-  if (m.profile.model !== MODEL_OPENVMM) return
+function noteRequestedAutoEoi(m: Machine, v: number, vector: number, autoEoi: boolean): void {
   const at = v + AUTO_EOI_VECTORS + (vector >> 5)
   if (autoEoi) m.w[at] |= 1 << (vector & 31)
   else m.w[at] &= ~(1 << (vector & 31))

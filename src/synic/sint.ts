@@ -16,7 +16,7 @@ import {
   STIMER_ENABLE,
   stimerSint,
 } from '../hv/registers.js'
-import { accept, noteRequestedAutoEoi } from './apic.js'
+import { accept } from './apic.js'
 import { EFFECT_LOST, type Source } from './effects.js'
 import { notifyGsi } from './gsi-routes.js'
 import {
@@ -130,8 +130,8 @@ export function assertSint(m: Machine, f: number, sint: number, source: Source):
   }
   const v = m.rowOfFile(f)
   const vector = lo & SINT_VECTOR
-  if (accept(m, v, vector, m.sintWord(f, sint, source)) === 0) return lost(m, f, sint, source, 0)
-  noteRequestedAutoEoi(m, v, vector, (lo & SINT_AUTO_EOI) !== 0)
+  const autoEoi = (lo & SINT_AUTO_EOI) !== 0
+  if (accept(m, v, vector, m.sintWord(f, sint, source), autoEoi) === 0) return lost(m, f, sint, source, 0)
   return 1
 }
 

@@ -2,6 +2,7 @@
 
 import { describe } from 'vitest'
 import {
+  advance,
   apic,
   dumps,
   EVERY_PROFILE,
@@ -18,6 +19,7 @@ import {
   type Step,
   scenarios,
   signal,
+  startTimer,
   takes,
   UP,
   write,
@@ -35,6 +37,15 @@ const GSIS: readonly Step[] = [
     [43, 0, 2],
   ]),
 ]
+/** Auto-EOI asked for by SINT2, and taken so once. */
+const AUTO: readonly Step[] = [
+  ...UP,
+  write('SINT2', 0x200f3),
+  signal(2, 1, irq()),
+  takes(0xf3),
+  dumps({ isr: [] }),
+]
+const inService: readonly Step[] = [takes(0xf3), dumps({ isr: [0xf3] })]
 const tpr = (value: number) => op({ op: 'apic.tpr', vcpu: 0, value })
 
 describe('apic', () =>
@@ -133,5 +144,17 @@ describe('apic', () =>
       'without accelerated EOI, apicv or not, OpenVMM ends interrupts alike',
       { profile: 'openvmm', options: { apicv: true } },
       [...UP, signal(2, 1, irq()), takes(0xf3), eoi(), dumps({ isr: [] })],
+    ],
+  ]))
+
+describe('on OpenVMM the last request of a vector decides on auto-EOI', () =>
+  scenarios([
+    ['a SINT without it', 'openvmm', [...AUTO, write('SINT2', 0xf3), signal(2, 2, irq()), ...inService]],
+    ['a direct timer', 'openvmm', [...AUTO, ...startTimer(0x1f31, 100), advance(100, irq()), ...inService]],
+    ['an IPI', 'openvmm', [...AUTO, write('ICR', 0xf3, irq()), ...inService]],
+    [
+      'before it is taken, too',
+      'openvmm',
+      [...AUTO, write('ICR', 0xf3, irq()), signal(2, 2, irq()), takes(0xf3), dumps({ isr: [] })],
     ],
   ]))

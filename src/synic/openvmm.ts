@@ -78,9 +78,14 @@ function isUsable(m: Machine, v: number, sint: number): boolean {
   return (m.w[v + SINTS + 2 * sint] & (SINT_MASKED | SINT_PROXY)) === 0
 }
 
+/** A slot that is filled is to be looked at before the next message (post_message clears `ready`). */
+export function forgetReady(m: Machine, v: number, sint: number): void {
+  m.w[v + SINT_MASKS] &= ~(1 << sint)
+}
+
 /** Write a message into a slot that was seen empty, and interrupt. */
 function fill(m: Machine, v: number, sint: number, message: Message, source: Source): void {
-  m.w[v + SINT_MASKS] &= ~(1 << sint)
+  forgetReady(m, v, sint)
   writeSlot(m, v, messageFrame(m, v), sint, message, source, true, false)
   assertSint(m, v, sint, source)
 }

@@ -13,7 +13,9 @@ import type { Machine } from './machine.js'
 import { keep, OWNER_HOST, type QueuedMessage } from './message-queue.js'
 import { clearPending, type Message, setPending, slotType, writeSlot } from './message-slot.js'
 import { STEP_IRQ, STEP_PENDING, STEP_SLOT } from './op.js'
+import { forgetReady } from './openvmm.js'
 import { messageFrame } from './pages.js'
+import { MODEL_OPENVMM } from './profile.js'
 import { assertSint } from './sint.js'
 
 /** Where a delivery stands. A sender that found the slot full sleeps until its SINT is acknowledged. */
@@ -78,6 +80,7 @@ export function stepSplit(m: Machine, part: number, v: number, sint: number): vo
   }
   writeSlot(m, split.f, frame, split.sint, split.message, FROM_MESSAGE, true, false)
   clearPending(m, frame, split.sint)
+  if (m.profile.model === MODEL_OPENVMM) forgetReady(m, split.f, split.sint)
   m.effects.push(EFFECT_LEFT, split.message.ticket, FROM_MESSAGE)
   split.state = SPLIT_WRITTEN
   m.effects.setDelivery(DELIVERED)

@@ -40,6 +40,7 @@ import {
   LOW_MASK,
   MSG_PENDING,
   MSG_PENDING_SHIFT,
+  OFFLINE,
   REQUESTED_SHIFT,
   SCONTROL,
   SINT_MASKS,
@@ -97,7 +98,9 @@ function scanOnce(m: Machine, v: number): boolean {
   for (let sint = 0; requested >> sint !== 0; sint++) {
     if (((requested >> sint) & 1) !== 0) checkReady(m, v, sint)
   }
-  for (let i = 0; i < STIMER_COUNT; i++) scanTimer(m, v, i, requested)
+  // An offline vCPU does not run, and it is running that evaluates its timers.
+  const runs = (w[v + FLAGS] & OFFLINE) === 0
+  for (let i = 0; i < STIMER_COUNT && runs; i++) scanTimer(m, v, i, requested)
   const ready = w[v + SINT_MASKS] & requested
   w[v + SINT_MASKS] &= ~(ready << REQUESTED_SHIFT)
   for (let sint = 0; ready >> sint !== 0; sint++) {

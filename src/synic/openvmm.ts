@@ -142,6 +142,13 @@ function scanTimer(m: Machine, v: number, i: number, requested: number): void {
   if ((w[v + FLAGS] & waits) === 0) return
   const t = timerAt(v, i)
   const config = w[t + CONFIG]
+  if ((config & STIMER_DIRECT) !== 0) {
+    w[v + FLAGS] &= ~waits
+    // Fired whatever the APIC makes of it.
+    acceptTimer(m, v, stimerVector(config), i)
+    fired(m, v, i)
+    return restart(m, v, i)
+  }
   const sint = stimerSint(config)
   if (((requested >> sint) & 1) !== 0 || !isUsable(m, v, sint) || !checkReady(m, v, sint)) return
   w[v + FLAGS] &= ~waits
@@ -166,16 +173,10 @@ function fired(m: Machine, v: number, i: number): void {
   if ((m.w[t + CONFIG] & STIMER_PERIODIC) === 0) m.w[t + CONFIG] &= ~STIMER_ENABLE
 }
 
-/** A timer's due time came: direct mode fires whatever the APIC does; a message waits for the scan. */
+/** A timer's due time came. The scan fires them, direct ones too: those of a vCPU go in order of index. */
 export function expireOpenvmm(m: Machine, v: number, i: number): void {
-  const config = m.w[timerAt(v, i) + CONFIG]
-  if ((config & STIMER_DIRECT) !== 0) {
-    acceptTimer(m, v, stimerVector(config), i)
-    fired(m, v, i)
-  } else {
-    m.w[v + FLAGS] |= 1 << (MSG_PENDING_SHIFT + i)
-    m.effects.waits(timerTicket(m, v, i))
-  }
+  m.w[v + FLAGS] |= 1 << (MSG_PENDING_SHIFT + i)
+  if ((m.w[timerAt(v, i) + CONFIG] & STIMER_DIRECT) === 0) m.effects.waits(timerTicket(m, v, i))
 }
 
 /** Settle step 4. A row stays listed as long as something waits in it: readiness is polled. */

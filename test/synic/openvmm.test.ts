@@ -5,6 +5,7 @@ import type { MachineSetup } from '../support/machine.js'
 import {
   advance,
   at,
+  DIRECT,
   type Expected,
   empties,
   HVMSG_TIMER,
@@ -102,6 +103,19 @@ describe('the scan', () =>
         slotHas(2, 0),
         op({ op: 'vcpu.online', vcpu: 0 }, irq()),
         slotHas(2, HVMSG_TIMER),
+      ],
+    ],
+    [
+      'timers that are due together fire in order of index, direct or not',
+      'openvmm',
+      [
+        ...UP,
+        ...startTimer(ONE_SHOT, 100),
+        ...startTimer(DIRECT, 100, {}, 1),
+        ...startTimer(DIRECT + 16, 100, {}, 3),
+        ...startTimer(ONE_SHOT + 0x10000, 100, {}, 2),
+        write('SINT3', 0xe3),
+        advance(100, irqs(0xf3, 0xed, 0xe3, 0xee)),
       ],
     ],
   ]))

@@ -8,7 +8,7 @@ import { BUSY, DELIVERED, DROPPED, EFFECT_DROPPED, FROM_EVENT, FROM_MESSAGE, typ
 import { SCONTROL, SIEFP, SIMP } from './layout.js'
 import type { Machine } from './machine.js'
 import { type Message, setFlag, setPending, slotType, writeSlot } from './message-slot.js'
-import { eventFrame, isAccessible, messageFrame, writableVisibleFrame } from './pages.js'
+import { eventFrame, guestFrame, messageFrame } from './pages.js'
 import { MODEL_QEMU } from './profile.js'
 import { assertSint } from './sint.js'
 
@@ -45,8 +45,7 @@ export function deliver(
  */
 function kernelMessageFrame(m: Machine, f: number): number {
   if (m.profile.model !== MODEL_QEMU) return messageFrame(m, f)
-  const gpn = gpnOf(m.w[f + SIMP], m.w[f + SIMP + 1])
-  return isAccessible(m, gpn) ? writableVisibleFrame(m, gpn) : 0
+  return guestFrame(m, gpnOf(m.w[f + SIMP], m.w[f + SIMP + 1]))
 }
 
 /** `message.post` on KVM: one attempt that leaves nothing behind when the slot is busy. */

@@ -8,7 +8,15 @@ import { EFFECT_FREED } from './effects.js'
 import { SIMP } from './layout.js'
 import type { Machine } from './machine.js'
 import { slotAt } from './message-slot.js'
-import { isAccessible, MESSAGE_PAGE, messageFrame, visibleFrame, writableVisibleFrame } from './pages.js'
+import {
+  guestFrame,
+  isAccessible,
+  isOverlaid,
+  MESSAGE_PAGE,
+  messageFrame,
+  visibleFrame,
+  writableVisibleFrame,
+} from './pages.js'
 import { ringMatching } from './ports.js'
 
 const PAGE_BYTES = 4096
@@ -85,7 +93,8 @@ function store(m: Machine, lo: number, hi: number, source: Uint8Array): number {
   if (!inMemory(m, lo, hi, bytes)) return EFAULT
   let missing = 0
   eachPage(lo, hi, bytes, (gpn) => {
-    if (m.memory.frameAt(gpn) === 0) missing++
+    // What an overlay takes is no guest RAM.
+    if (m.memory.frameAt(gpn) === 0 && !isOverlaid(m, gpn)) missing++
   })
   if (missing > 0 && m.memory.pageCount + missing > m.config.memoryPagesMax) return ENOMEM
   const full = m.synicPages.size > 0 ? fullSlots(m, lo, hi, bytes) : []
@@ -194,8 +203,7 @@ export function freeSlot(m: Machine, f: number, sint: number): boolean {
 /** The page the guest finds at its SIMP's address: with two overlays there, not always its own. */
 function guestMessageFrame(m: Machine, f: number): number {
   if (m.profile.pages === 'ram') return messageFrame(m, f)
-  const gpn = gpnOf(m.w[f + SIMP], m.w[f + SIMP + 1])
-  return isAccessible(m, gpn) ? writableVisibleFrame(m, gpn) : 0
+  return guestFrame(m, gpnOf(m.w[f + SIMP], m.w[f + SIMP + 1]))
 }
 
 /** `page.claim`: an actor's allocator hands out a page. */

@@ -137,6 +137,17 @@ export function writableVisibleFrame(m: Machine, gpn: number): number {
   return (key & 1) === MESSAGE_PAGE ? messageFrame(m, key >> 1) : eventFrame(m, key >> 1)
 }
 
+/** The same, or 0 where the guest has no memory or may touch no more of it. */
+export function guestFrame(m: Machine, gpn: number): number {
+  if (!isAccessible(m, gpn) || !(isOverlaid(m, gpn) || hasRoom(m, gpn))) return 0
+  return writableVisibleFrame(m, gpn)
+}
+
+/** Does an overlay lie over guest RAM here? */
+export function isOverlaid(m: Machine, gpn: number): boolean {
+  return overlayAt(m, gpn) >= 0
+}
+
 function overlayAt(m: Machine, gpn: number): number {
   if (m.profile.pages === 'ram' || m.synicPages.size === 0) return -1
   return m.synicPages.get(gpn)?.at(-1) ?? -1

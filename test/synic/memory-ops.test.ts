@@ -5,6 +5,7 @@ import { EFFECT_FREED, EFFECT_WORDS } from '../../src/synic/effects.js'
 import type { MachineSetup } from '../support/machine.js'
 import {
   acks,
+  advance,
   completes,
   EVERY_PROFILE,
   type Expected,
@@ -14,6 +15,7 @@ import {
   irq,
   KVM_PROFILES,
   NO_ACKS,
+  ONE_SHOT,
   op,
   post,
   route,
@@ -25,6 +27,7 @@ import {
   setSlot,
   signal,
   slotHas,
+  startTimer,
   status,
   stores,
   UP,
@@ -105,6 +108,32 @@ describe('beyond the pages that a partition may touch', () =>
       [SPEND, write('SIMP', 0x1001, GP), hostWrite('SIEFP', 0x1001, fails(-22)), write('SIMP', 0x9001)],
     ],
     ['overlays of others hold their own', spent('tlfs'), [SPEND, ...UP, post(2, 'delivered', irq())]],
+    [
+      'a guest still empties a slot in its overlay, by a store or an exchange',
+      spent('tlfs'),
+      [
+        SPEND,
+        ...UP,
+        ...[setSlot(2, 0), op({ op: 'mem.xchg', gpa: 0x1200, len: 4, value: 0 }, { value: '0x1' })].flatMap(
+          (empties) => [post(2, 'delivered', irq()), empties, slotHas(2, 0)],
+        ),
+        stores(0xfff, '0000', fails(-12)),
+      ],
+    ],
+    [
+      "nothing reaches QEMU's SIMP without an overlay, at GPA 0",
+      spent('qemu'),
+      [
+        SPEND,
+        write('SCONTROL', 1),
+        write('SIMP', 1),
+        write('SINT2', 0xf3),
+        completes(2, fails(-14)),
+        ...startTimer(ONE_SHOT, 100),
+        advance(100),
+        sees(0x200, '00000000'),
+      ],
+    ],
     [
       'hypercall and assist pages are refused',
       spent('tlfs'),

@@ -158,6 +158,7 @@ export function memExchange(
   expect: readonly [number, number] | null,
   valueLo: number,
   valueHi: number,
+  host: boolean,
 ): void {
   if (bytes !== 1 && bytes !== 4 && bytes !== 8) return m.effects.fail(EINVAL)
   const old = readBytes(m, lo, hi, bytes)
@@ -168,7 +169,8 @@ export function memExchange(
     const stored = new Uint8Array(Int32Array.of(valueLo, valueHi).buffer, 0, bytes)
     const errno = store(m, lo, hi, stored)
     if (errno !== 0) return m.effects.fail(errno)
-    ring(m, lo, hi, stored)
+    // A doorbell is the child's store (TLFS HvConnectPort); the VMM writes past it.
+    if (!host) ring(m, lo, hi, stored)
   }
   m.effects.value(halves[0], halves[1])
 }

@@ -204,6 +204,7 @@ export class Partition {
     const m = this.machine
     const { effects } = m
     const a = at + op.OP_ARGS
+    const host = (first & op.OP_BY_HOST) !== 0
     switch (code) {
       case op.OP_GSI_ASSERT: {
         const result = routing.assertGsi(m, words[a])
@@ -230,10 +231,13 @@ export class Partition {
         return life.resetPartition(m)
       case op.OP_MEM_CAS: {
         const expect: readonly [number, number] = [words[a + 3], words[a + 4]]
-        return memory.memExchange(m, words[a], words[a + 1], words[a + 2], expect, words[a + 5], words[a + 6])
+        const [lo, hi] = words.subarray(a + 5, a + 7)
+        return memory.memExchange(m, words[a], words[a + 1], words[a + 2], expect, lo, hi, host)
       }
-      case op.OP_MEM_XCHG:
-        return memory.memExchange(m, words[a], words[a + 1], words[a + 2], null, words[a + 3], words[a + 4])
+      case op.OP_MEM_XCHG: {
+        const [lo, hi] = words.subarray(a + 3, a + 5)
+        return memory.memExchange(m, words[a], words[a + 1], words[a + 2], null, lo, hi, host)
+      }
       case op.OP_APIC_ENABLE:
         if (words[a] !== 0) m.w[v + FLAGS] |= APIC_ENABLED
         else m.w[v + FLAGS] &= ~APIC_ENABLED

@@ -62,6 +62,20 @@ describe('doorbells', () =>
       [...ringing, bell(), stores(0x9001, 'aa', silent), ring(notified), sees(0x9000, '01aa')],
     ],
     [
+      'atomic steps of the guest ring, nothing that the host writes does',
+      ROOT,
+      [
+        ...ringing,
+        bell(),
+        ...(['mem.xchg', 'mem.cas'] as const).flatMap((name) => {
+          const step = { op: name, gpa: 0x9000, len: 1, value: 1 }
+          const input = name === 'mem.cas' ? { ...step, expect: 1 } : step
+          return [ring(notified), op(input, notified), op({ ...input, by: 'host' }, silent)]
+        }),
+        op({ op: 'mem.write', gpa: 0x9000, hex: '01', by: 'host' }, silent),
+      ],
+    ],
+    [
       'one value alone, or any',
       ROOT,
       [

@@ -128,6 +128,7 @@ const PORT_CALLS: ReadonlySet<number> = new Set([
 
 /** Port management and the VTL 2 calls; none of them exists on KVM or QEMU. */
 function portCall(m: Machine, v: number, code: number, fast: boolean, iLo: number, iHi: number): number {
+  if (!fast && (iLo & 7) !== 0) return hc.HV_INVALID_ALIGNMENT
   if (code === hc.HVCALL_SIGNAL_EVENT_DIRECT || code === hc.HVCALL_POST_MESSAGE_DIRECT) {
     const words = readWords(m, iLo, iHi, 4)
     if (words === undefined || fast) return hc.HV_INVALID_ALIGNMENT

@@ -11,7 +11,7 @@ export function isSelf(words: Int32Array, at: number): boolean {
 }
 
 function input(m: Machine, fast: boolean, lo: number, hi: number, count: number): Int32Array | undefined {
-  return fast || (lo & 7) !== 0 ? undefined : readWords(m, lo, hi, count)
+  return fast ? undefined : readWords(m, lo, hi, count)
 }
 
 /** HvCreatePort: 0:8 partition, 8:4 port, 16:8 connection's partition, 24:24 port info. */

@@ -196,7 +196,8 @@ export function notifyVector(m: Machine, f: number, vector: number): void {
     if (gsi < 0 || (m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) !== vector) continue
     notifyGsi(m, gsi)
     // The link of a route that went while its interrupt was in service has done its duty.
-    if (m.routed[gsi] !== 1 || m.routes[2 * gsi + 1] !== sint) setSintGsi(m, f, sint, -1)
+    const stands = m.routed[gsi] === 1 && m.routes[2 * gsi + 1] === sint && m.rowOfVp(m.routes[2 * gsi]) === f
+    if (!stands) setSintGsi(m, f, sint, -1)
   }
 }
 

@@ -19,6 +19,7 @@ import {
   post,
   raise,
   route,
+  type Scenario,
   scenarios,
   signal,
   slotHas,
@@ -236,4 +237,31 @@ describe('outside KVM, where SINTs have no GSIs of their own', () =>
       expect(m.do({ op: 'apic.eoi', vcpu: 0 }).acks).toEqual([{ gsi: 24 }])
       expect(m.do({ op: 'apic.eoi', vcpu: 0 }).acks).toBeUndefined()
     },
+  ))
+
+const REPLACED: readonly (readonly [string, readonly (readonly [number, number, number])[]])[] = [
+  ['its GSI goes to another vCPU', [[40, 1, 2]]],
+  ['its GSI goes to another SINT', [[40, 0, 3]]],
+  ['another GSI is routed', [[50, 1, 3]]],
+]
+describe('outside KVM, an EOI that was under way is told once when', () =>
+  scenarios(
+    REPLACED.flatMap(([why, entries]) =>
+      (['openvmm', 'tlfs'] as const).map(
+        (profile): Scenario => [
+          why,
+          { profile, vcpus: 2 },
+          [
+            ...UP,
+            route([entry(40)]),
+            ...served,
+            route(entries),
+            eoi(acks(40)),
+            signal(2, 1, irq()),
+            takes(0xf3),
+            eoi(NO_ACKS),
+          ],
+        ],
+      ),
+    ),
   ))

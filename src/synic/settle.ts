@@ -42,7 +42,7 @@ function endVector(m: Machine, f: number, vector: number, accelerated: boolean):
   }
   if (m.profile.model === MODEL_TLFS) endOfVector(m, f, vector)
   if (m.splits.length > 0) wakeSenders(m, f, vector)
-  if (m.routed.length > 0) notifyVector(m, f, vector)
+  notifyVector(m, f, vector)
 }
 
 /** With active APICv an EOI exit does the I/O APIC's part alone (kvm_apic_set_eoi_accelerated). */

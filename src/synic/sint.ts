@@ -39,6 +39,8 @@ import { MODEL_OPENVMM, MODEL_TLFS } from './profile.js'
 import { acknowledgeSplit } from './split-delivery.js'
 import { postSintIntercept, tryDeliver } from './tlfs.js'
 
+/** A word of links, two SINTs', while neither has any. */
+const NO_GSIS = -1
 const BITMAP_FIELDS = SINT_VECTOR | SINT_MASKED | SINT_AUTO_EOI
 
 /** KVM synic_set_sint; the profile says which vectors fault. Returns false for #GP. */
@@ -189,16 +191,25 @@ function acknowledge(m: Machine, f: number, sint: number): void {
   if (gsi >= 0) notifyGsi(m, gsi)
 }
 
-/** Outside KVM, where SINTs have no GSIs of their own, a routed one still hears of each EOI. */
+/**
+ * Outside KVM, where SINTs have no GSIs of their own, a routed one still hears of each EOI. Links outlive
+ * their table while an interrupt is under way, so they are asked and not the table.
+ */
 export function notifyVector(m: Machine, f: number, vector: number): void {
-  for (let sint = 0; sint < SINT_COUNT; sint++) {
-    const gsi = sintGsi(m, f, sint)
-    if (gsi < 0 || (m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) !== vector) continue
-    notifyGsi(m, gsi)
-    // The link of a route that went while its interrupt was in service has done its duty.
-    const stands = m.routed[gsi] === 1 && m.routes[2 * gsi + 1] === sint && m.rowOfVp(m.routes[2 * gsi]) === f
-    if (!stands) setSintGsi(m, f, sint, -1)
+  for (let sint = 0; sint < SINT_COUNT; sint += 2) {
+    if (m.w[f + SINT_TO_GSI + (sint >> 1)] === NO_GSIS) continue
+    notifyRouted(m, f, sint, vector)
+    notifyRouted(m, f, sint + 1, vector)
   }
+}
+
+function notifyRouted(m: Machine, f: number, sint: number, vector: number): void {
+  const gsi = sintGsi(m, f, sint)
+  if (gsi < 0 || (m.w[f + SINTS + 2 * sint] & (SINT_VECTOR | SINT_MASKED)) !== vector) return
+  notifyGsi(m, gsi)
+  // The link of a route that went while its interrupt was in service has done its duty.
+  const stands = m.routed[gsi] === 1 && m.routes[2 * gsi + 1] === sint && m.rowOfVp(m.routes[2 * gsi]) === f
+  if (!stands) setSintGsi(m, f, sint, -1)
 }
 
 /** GSI that hears of this SINT's acknowledgements, or -1. Stored as s16, two to a word. */

@@ -243,6 +243,7 @@ const REPLACED: readonly (readonly [string, readonly (readonly [number, number, 
   ['its GSI goes to another vCPU', [[40, 1, 2]]],
   ['its GSI goes to another SINT', [[40, 0, 3]]],
   ['another GSI is routed', [[50, 1, 3]]],
+  ['no GSI is routed', []],
 ]
 describe('outside KVM, an EOI that was under way is told once when', () =>
   scenarios(

@@ -41,11 +41,26 @@ export function checkDocument(scenario: ScenarioDocument): PlacedProblem[] {
   }
   const problems = [
     ...choicesOf(scenario).flatMap((choice) => checkChoice(scenario, choice)),
+    ...variants.flatMap(([name]) => checkParams(scenario, name)),
     ...checkExpected(scenario.expect, 'expect'),
     ...variants.flatMap(([name, { expect }]) => checkExpected(expect, `variants/${name}/expect`)),
   ]
   // Variants share steps, and so their problems.
   return [...new Map(problems.map((problem) => [`${problem.path} ${problem.message}`, problem])).values()]
+}
+
+/** A variant's parameter is one of the scenario's, or its steps ask for it: another is a slip. */
+function checkParams(scenario: ScenarioDocument, variant: string): PlacedProblem[] {
+  const own = Object.keys(scenario.variants?.[variant]?.with ?? {})
+  const base = Object.keys(scenario.with ?? {})
+  const asked = JSON.stringify(stepsOf(scenario, variant).steps).match(/\$\w+/g) ?? []
+  const known = [...new Set([...base, ...asked.map((name) => name.slice(1))])]
+  return own
+    .filter((name) => !known.includes(name))
+    .map((name) => ({
+      path: `variants/${variant}/with/${name}`,
+      message: `is no parameter: the steps ask for ${known.join(', ') || 'none'}${didYouMean(name, known)}`,
+    }))
 }
 
 /** What is wrong with the steps, with these parameters in them. */

@@ -136,6 +136,11 @@ describe('fields:', () => {
       [expect.stringMatching(/^5: expect\/fault: .* did you mean "faults"\?$/)],
     ],
     [
+      'a parameter of a variant that no step asks for',
+      `${HEAD}with: { page: 1 }\nsteps: ['v0 SIMP=$page']\nvariants:\n  a: { with: { pge: 2 }, expect: clean }\n`,
+      ['7: variants/a/with/pge: is no parameter: the steps ask for page; did you mean "page"?'],
+    ],
+    [
       'a count that is none',
       `${HEAD}steps: []\nexpect: { faults: many }\n`,
       ['5: expect/faults: must be a count of ops: an integer from 0'],

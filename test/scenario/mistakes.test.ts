@@ -137,7 +137,7 @@ describe('fields:', () => {
     ],
     [
       'a parameter of a variant that no step asks for',
-      `${HEAD}with: { page: 1 }\nsteps: ['v0 SIMP=$page']\nvariants:\n  a: { with: { pge: 2 }, expect: clean }\n`,
+      `${HEAD}with: { page: 1 }\nsteps: ['v0 SIMP=$page']\nvariants:\n  a: { with: { pge: 2 } }\n`,
       ['7: variants/a/with/pge: is no parameter: the steps ask for page; did you mean "page"?'],
     ],
     [

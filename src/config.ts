@@ -6,7 +6,10 @@ import { LOG_LEVELS } from './telemetry/logger.js'
 
 const MIB = 1024 * 1024
 
-const whole = (min: number, max: number) => z.coerce.number().int().min(min).max(max)
+function whole(min: number, max: number) {
+  const error = `give a whole number from ${min} to ${max}`
+  return z.coerce.number({ error }).int({ error }).min(min, { error }).max(max, { error })
+}
 
 /** One setting: how its text is read, its default, and what `--help` says of it. */
 interface Setting {
@@ -17,11 +20,21 @@ interface Setting {
 
 /** Every setting by flag name; `--log-level` is also SYNICD_LOG_LEVEL. */
 export const SETTINGS = {
-  host: { schema: z.string().min(1), fallback: '127.0.0.1', help: 'address to listen on' },
+  host: {
+    schema: z.string().min(1, { error: 'give an address' }),
+    fallback: '127.0.0.1',
+    help: 'address to listen on',
+  },
   port: { schema: whole(0, 65_535), fallback: 8440, help: 'port to listen on; 0 = any free one, printed' },
-  'log-level': { schema: z.enum(LOG_LEVELS), fallback: 'info', help: `one of ${LOG_LEVELS.join(', ')}` },
+  'log-level': {
+    schema: z.enum(LOG_LEVELS, { error: 'there is no such level' }),
+    fallback: 'info',
+    help: `one of ${LOG_LEVELS.join(', ')}`,
+  },
   insecure: {
-    schema: z.union([z.boolean(), z.enum(['true', 'false', '1', '0'])]),
+    schema: z.union([z.boolean(), z.enum(['true', 'false', '1', '0'])], {
+      error: 'give true, false, 1 or 0',
+    }),
     fallback: false,
     help: 'listen without authentication on an address other machines can reach',
   },
@@ -113,7 +126,8 @@ export function loadConfig(flags: Record<string, unknown>, env: NodeJS.ProcessEn
     const parsed = setting.schema.safeParse(given)
     if (!parsed.success || given === '') {
       const source = flag === undefined ? variable : `--${name}`
-      throw new ConfigError(`${source}: "${given}" is not valid (${setting.help})`)
+      const rule = parsed.error?.issues[0]?.message ?? 'give a value'
+      throw new ConfigError(`${source}: "${given}" is not valid: ${rule} (${setting.help})`)
     }
     return [camelCase(name), parsed.data]
   })

@@ -44,7 +44,11 @@ describe('synicd serve', () => {
   })
 
   it.each([
-    ['a value out of range', ['--port', '99999'], /--port: "99999" is not valid/],
+    [
+      'a value out of range',
+      ['--port', '99999'],
+      /--port: "99999" is not valid: give a whole number from 0 to 65535/,
+    ],
     ['an unknown flag', ['--prot', '1'], /unknown option '--prot'/],
     ['an open address without authentication', ['--host', '0.0.0.0'], /--insecure/],
   ])('refuses to start with %s: one line, status 2', async (_why, flags, message) => {

@@ -231,12 +231,12 @@ export class Partition {
         return life.resetPartition(m)
       case op.OP_MEM_CAS: {
         const expect: readonly [number, number] = [words[a + 3], words[a + 4]]
-        const [lo, hi] = words.subarray(a + 5, a + 7)
-        return memory.memExchange(m, words[a], words[a + 1], words[a + 2], expect, lo, hi, host)
+        const lo = words[a + 5]
+        return memory.memExchange(m, words[a], words[a + 1], words[a + 2], expect, lo, words[a + 6], host)
       }
       case op.OP_MEM_XCHG: {
-        const [lo, hi] = words.subarray(a + 3, a + 5)
-        return memory.memExchange(m, words[a], words[a + 1], words[a + 2], null, lo, hi, host)
+        const lo = words[a + 3]
+        return memory.memExchange(m, words[a], words[a + 1], words[a + 2], null, lo, words[a + 4], host)
       }
       case op.OP_APIC_ENABLE:
         if (words[a] !== 0) m.w[v + FLAGS] |= APIC_ENABLED

@@ -22,7 +22,7 @@ Examples:
   synicd bench --profile kvm-synic2 --seconds 10
   synicd bench --json > today.json`
 
-/** Without \`kvm\`, which is \`kvm-synic2\` behind a capability. */
+/** Without `kvm`, which is `kvm-synic2` behind a capability. */
 const PROFILES = PROFILE_NAMES.filter((name) => name !== 'kvm')
 const SECONDS_MAX = 3600
 

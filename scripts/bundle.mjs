@@ -3,36 +3,35 @@
 // (ADR 8).
 import { readFileSync } from 'node:fs'
 import { build } from 'esbuild'
+import { numbersOf } from './numbers.mjs'
 
-/** A constant that is a number, or a calculation with numbers alone. */
-const NUMBER = /^(export )?const ([A-Z][A-Z0-9_]*) = [-+*|<>() 0-9a-fx_]+$/gm
 const NUMBERS = '?numbers'
 
 /**
  * esbuild puts a number where it is used if its constant stands in front of all else in its module, imports too:
- * then nobody can use it too early. So the numbers of a module are given a module of their own. Lines stay.
+ * then nobody can use it too early. So the numbers of a module are given a module of their own, each worked
+ * out. Lines stay.
  */
 const numbersApart = {
   name: 'numbers-apart',
   setup({ onLoad, onResolve }) {
     onLoad({ filter: /\.ts$/ }, ({ path }) => {
-      const source = readFileSync(path, 'utf8')
-      const numbers = [...source.matchAll(NUMBER)]
+      const numbers = numbersOf(path)
       if (numbers.length === 0) return undefined
       const from = JSON.stringify(path + NUMBERS)
-      const all = numbers.map(([, , name]) => name)
-      const exported = numbers.filter(([, isExported]) => isExported).map(([, , name]) => name)
+      const all = numbers.map(({ name }) => name)
+      const exported = numbers.filter(({ isExported }) => isExported).map(({ name }) => name)
       const links = `import { ${all} } from ${from}; export { ${exported} };`
-      return { contents: `${links} ${source.replaceAll(NUMBER, '')}`, loader: 'ts' }
+      const source = numbers.reduce(
+        (rest, { text }) => rest.replace(text, text.replace(/[^\n]/g, '')),
+        readFileSync(path, 'utf8'),
+      )
+      return { contents: `${links} ${source}`, loader: 'ts' }
     })
     onResolve({ filter: /\?numbers$/ }, ({ path }) => ({ path, namespace: 'numbers' }))
     onLoad({ filter: /.*/, namespace: 'numbers' }, ({ path }) => {
-      const source = readFileSync(path.slice(0, -NUMBERS.length), 'utf8')
-      const numbers = source.match(NUMBER) ?? []
-      return {
-        contents: numbers.map((each) => each.replace(/^(export )?/, 'export ')).join('\n'),
-        loader: 'ts',
-      }
+      const numbers = numbersOf(path.slice(0, -NUMBERS.length))
+      return { contents: numbers.map(({ name, value }) => `export const ${name} = ${value}`).join('\n') }
     })
   },
 }

@@ -1,7 +1,6 @@
-// A partition host in a process of its own, as it ships: with its meter, or with one that does nothing.
+// A partition host in a process of its own, as it ships: with its meter, or with one that is off.
 import { encodeOp } from '../../src/api/op-encode.js'
 import { tuneV8 } from '../../src/cli/tune-v8.js'
-import { LatencyTracker } from '../../src/engine/latency.js'
 import { DEFAULT_LIMITS } from '../../src/engine/limits.js'
 import { Meter } from '../../src/engine/meter.js'
 import { PartitionHost, type RecordBatch } from '../../src/engine/partition-host.js'
@@ -17,12 +16,6 @@ const VCPUS = 64
 const CYCLES = 64
 const BATCHES = 3000
 const GPA_PAGES = 0x10_0000
-
-/** Counts and latencies go through the tracker, which the host makes: its class is what can be silenced. */
-function silence(): void {
-  LatencyTracker.prototype.follow = () => {}
-  Meter.prototype.countOp = () => {}
-}
 
 function hostWith(meter: Meter): PartitionHost {
   const limits = DEFAULT_LIMITS
@@ -77,9 +70,9 @@ function batchFor(host: PartitionHost): RecordBatch {
 }
 
 tuneV8()
-const metered = process.argv[2] === 'metered'
-if (!metered) silence()
-const host = hostWith(new Meter())
+const meter = new Meter()
+meter.isOn = process.argv[2] === 'metered'
+const host = hostWith(meter)
 const batch = batchFor(host)
 const out = new WordBuffer(16 * 1024)
 

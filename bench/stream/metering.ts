@@ -53,7 +53,7 @@ const WARM_UP_MS = 1000
 async function throughServers(load: Load): Promise<Row[]> {
   const all: Pairs<Deliveries> = { subject: [], baseline: [] }
   for (let i = 0; i < PROCESSES; i++) {
-    const server = await Server.start('switchable')
+    const server = await Server.start('synicd')
     try {
       const pairs = await pairsOf(load, server)
       all.subject.push(...pairs.subject)

@@ -1,10 +1,8 @@
-// One server in a process of its own: `synicd` as it ships, the same `unmetered`, or bare `ws`.
+// One server in a process of its own: `synicd` as it ships, or bare `ws`.
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { buildApp } from '../../src/app.js'
 import { tuneV8 } from '../../src/cli/tune-v8.js'
-import { LatencyTracker } from '../../src/engine/latency.js'
-import { Meter } from '../../src/engine/meter.js'
 import { Service } from '../../src/engine/service.js'
 import { Health } from '../../src/telemetry/health.js'
 import { createMetrics } from '../../src/telemetry/metrics.js'
@@ -19,9 +17,10 @@ function enlighten(vcpu: number) {
   return [write('SIMP', 0x10_0001 + vcpu * 0x2000), write('SINT2', 0xf3), write('SCONTROL', 1)]
 }
 
+const service = new Service()
+
 async function synicd(): Promise<number> {
   tuneV8()
-  const service = new Service()
   // What watching costs is measured by itself: `npm run bench -- audit`.
   const host = service.create({ id: 'bench', profile: 'kvm-synic2', vcpus: VCPUS, audit: 'off' })
   host.applyBatch(Array.from({ length: VCPUS }, (_, vcpu) => enlighten(vcpu)).flat())
@@ -32,28 +31,7 @@ async function synicd(): Promise<number> {
   return (app.server.address() as AddressInfo).port
 }
 
-let isMetered = true
-
-/**
- * Counts and follows only while it is told to: the same process with the same machine code, so that nothing
- * but what metrics do tells one from the other.
- */
-function switchable(): Promise<number> {
-  const { follow } = LatencyTracker.prototype
-  LatencyTracker.prototype.follow = function (code, words, at, effects) {
-    if (isMetered) follow.call(this, code, words, at, effects)
-  }
-  const { countOp, observe } = Meter.prototype
-  Meter.prototype.countOp = function (code, effects) {
-    if (isMetered) countOp.call(this, code, effects)
-  }
-  Meter.prototype.observe = function (stage, kind, ms, count) {
-    if (isMetered) observe.call(this, stage, kind, ms, count)
-  }
-  return synicd()
-}
-
-const starts: Readonly<Record<ServerKind, () => Promise<number>>> = { synicd, switchable, plain }
+const starts: Readonly<Record<ServerKind, () => Promise<number>>> = { synicd, plain }
 
 /**
  * `/answer?bytes=` answers each message, `/listen` is told what `/tell?bytes=&times=&answer=` asks for with
@@ -88,11 +66,11 @@ async function plain(): Promise<number> {
 
 const questions = {
   metered() {
-    isMetered = true
+    service.meter.isOn = true
     return 0
   },
   unmetered() {
-    isMetered = false
+    service.meter.isOn = false
     return 0
   },
   cpu() {

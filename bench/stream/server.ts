@@ -3,7 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { bundled } from '../../scripts/bundled.js'
 
-export type ServerKind = 'synicd' | 'switchable' | 'plain'
+export type ServerKind = 'synicd' | 'plain'
 
 /** What is measured is what ships: another compiler's output can be half as fast. */
 const PROGRAM = await bundled('bench/stream/server-process.ts')
@@ -31,7 +31,7 @@ export class Server {
     return this.#ask('rss')
   }
 
-  /** Of a switchable one: counts and follows from now on, or does not. */
+  /** Counts and follows from now on, or does not. */
   async meter(on: boolean): Promise<void> {
     await this.#ask(on ? 'metered' : 'unmetered')
   }

@@ -3,13 +3,10 @@
  */
 import { assert } from '../hv/assert.js'
 import { VCPU_ID_LIMIT } from '../hv/limits.js'
-import { SINT_COUNT } from '../hv/registers.js'
 import * as e from '../synic/effects.js'
 import { OP_APIC_ACK, OP_VCPU } from '../synic/op.js'
 import { KINDS_COUNT, type Meter, STAGE_ACK, STAGE_EOM, STAGE_SLOT } from './meter.js'
 
-/** Slots of a vCPU: sixteen of each of two register files. */
-const SLOTS = 2 * SINT_COUNT
 const VECTORS = 256
 
 /** Kinds of consequence that say something of a delivery, one bit each; and outcomes that do. */
@@ -32,9 +29,10 @@ export function isFollowed(effects: e.Effects): boolean {
 
 /**
  * Marks of a vCPU: one for each vector that was requested, as in IRR, where a request that merges starts
- * nothing anew, and behind them one for each slot that was filled.
+ * nothing anew, and behind them one for each slot that was filled, sixteen of each of two register files. As
+ * numbers: what names stand for would be looked up at each use (ADR 8).
  */
-const MARKS = VECTORS + SLOTS
+const MARKS = 256 + 32
 /** Messages of a partition that are known to wait. */
 const WAITING_MAX = 4096
 
@@ -63,7 +61,6 @@ export class LatencyTracker {
   #marks = new Int32Array(0)
   #reached = 0
   #expected = 0
-  #reachesAll = false
   /** The mark of now, but for what came; and when that is. */
   #now = SOURCES
   #nowMs = 0
@@ -73,7 +70,13 @@ export class LatencyTracker {
   /** Since when messages wait behind their slots, by their tickets. */
   readonly #waiting = new Map<number, number>()
 
-  constructor(private readonly meter: Meter) {}
+  readonly #instant: Float64Array
+  readonly #interrupts: Float64Array
+
+  constructor(private readonly meter: Meter) {
+    this.#instant = meter.instant
+    this.#interrupts = meter.interrupts
+  }
 
   /** What follows is at this time: monotonic milliseconds. */
   at(nowMs: number): void {
@@ -107,7 +110,6 @@ export class LatencyTracker {
   /** A vCPU is there: deliveries may concern it. */
   expect(vcpu: number): void {
     this.#expected = Math.max(this.#expected, vcpu + 1)
-    this.#reachesAll = this.#expected <= this.#reached
   }
 
   /** The vCPU was reset, or (-1) the machine: what was under way there has gone. */
@@ -123,29 +125,42 @@ export class LatencyTracker {
 
   /**
    * Follows an op that concerns deliveries: what became of it stands in the effects. Short enough to be drawn
-   * into the loop over a batch, for which V8 has a limit.
+   * into the loop over a batch, for which V8 has a limit of 460 bytes of bytecode.
    */
   follow(code: number, words: Int32Array, at: number, effects: e.Effects): void {
-    if (!this.#reachesAll) this.#reach()
+    if (this.#reached < this.#expected) this.#reach()
     if (code === OP_APIC_ACK) this.#taken(words[at + OP_VCPU], effects.vector)
     if ((effects.has & e.HAS_DELIVERY) !== 0 && effects.delivery !== e.DELIVERED) {
       this.meter.countUndelivered(effects.delivery)
     }
     const { length, words: consequences } = effects
-    for (let i = 0; i < length; i += e.EFFECT_WORDS[consequences[i]]) {
+    for (let i = 0; i < length; ) {
       const what = consequences[i]
-      if (what === e.EFFECT_IRQ) {
-        this.#requested(consequences[i + 1], consequences[i + 2], consequences[i + 3] & 0xff)
-      } else if (what === e.EFFECT_MESSAGE) {
+      if (what === e.EFFECT_MESSAGE) {
         this.#arrived(consequences[i + 1], consequences[i + 2])
+        i += 4
+      } else if (what === e.EFFECT_IRQ) {
+        this.#requested(consequences[i + 1], consequences[i + 2], consequences[i + 3] & 0xff)
+        i += 4
       } else if (what === e.EFFECT_FREED) {
         this.#ended(STAGE_EOM, slotMark(consequences[i + 1], consequences[i + 2]))
-      } else if (what === e.EFFECT_EOM) this.meter.eom++
-      else if (what === e.EFFECT_EVENT) this.meter.instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
-      else if (what === e.EFFECT_WAITS) this.#waits(consequences[i + 1])
-      else if (what === e.EFFECT_LEFT) this.#left(consequences[i + 1], consequences[i + 2])
-      else if (what === e.EFFECT_DROPPED) this.meter.dropped++
+        i += 4
+      } else if (what === e.EFFECT_EOM) {
+        this.meter.eom++
+        i += 2
+      } else {
+        this.#rare(what, consequences, i)
+        i += e.EFFECT_WORDS[what]
+      }
     }
+  }
+
+  /** What few messages meet, and what is no delivery. */
+  #rare(what: number, consequences: Int32Array, i: number): void {
+    if (what === e.EFFECT_EVENT) this.#instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
+    else if (what === e.EFFECT_WAITS) this.#waits(consequences[i + 1])
+    else if (what === e.EFFECT_LEFT) this.#left(consequences[i + 1], consequences[i + 2])
+    else if (what === e.EFFECT_DROPPED) this.meter.dropped++
   }
 
   #taken(vcpu: number, vector: number): void {
@@ -155,12 +170,12 @@ export class LatencyTracker {
   /** A message comes into its slot; whether it has waited is told behind it. */
   #arrived(vcpu: number, about: number): void {
     const source = about & 0xff
-    this.meter.instant[STAGE_SLOT * KINDS_COUNT + source]++
+    this.#instant[STAGE_SLOT * KINDS_COUNT + source]++
     this.#mark(slotMark(vcpu, about), source)
   }
 
   #requested(vcpu: number, vector: number, source: number): void {
-    this.meter.interrupts[source]++
+    this.#interrupts[source]++
     if (source === e.FROM_IPI) return
     const mark = vcpu * MARKS + vector
     // A request that merges starts nothing anew.
@@ -178,7 +193,7 @@ export class LatencyTracker {
     const sinceMs = this.#waiting.get(ticket)
     this.#waiting.delete(ticket)
     if (sinceMs === undefined || sinceMs === this.#nowMs || source === e.NO_SOURCE) return
-    this.meter.instant[STAGE_SLOT * KINDS_COUNT + source]--
+    this.#instant[STAGE_SLOT * KINDS_COUNT + source]--
     this.meter.observe(STAGE_SLOT, source, this.#nowMs - sinceMs)
   }
 
@@ -192,7 +207,7 @@ export class LatencyTracker {
     if (mark === 0) return
     this.#marks[at] = 0
     const source = mark - this.#now
-    if (source >= 0) this.meter.instant[stage * KINDS_COUNT + source]++
+    if (source >= 0) this.#instant[stage * KINDS_COUNT + source]++
     else this.#took(stage, at, mark)
   }
 
@@ -203,7 +218,6 @@ export class LatencyTracker {
 
   /** Something is delivered for the first time, or for the first time since a vCPU has come. */
   #reach(): void {
-    this.#reachesAll = true
     this.#reached = Math.max(this.#expected, Math.min(2 * this.#reached, VCPU_ID_LIMIT))
     const marks = new Int32Array(this.#reached * MARKS)
     marks.set(this.#marks)

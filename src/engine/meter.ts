@@ -35,6 +35,8 @@ const SERIES = STAGES.length * KINDS.length
 const WIDTH = LATENCY_BUCKETS.length + 1
 
 export class Meter {
+  /** Off only where it is measured what counting costs. */
+  isOn = true
   readonly ops = new Float64Array(OP_NAMES.length * OUTCOMES.length)
   readonly interrupts = new Float64Array(INTERRUPT_KINDS.length)
   readonly violations = new Float64Array(INVARIANTS.length)

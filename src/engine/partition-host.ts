@@ -89,6 +89,7 @@ export class PartitionHost {
   readonly sleepers: Sleepers
   readonly audit: AuditLog
   readonly #intake: BatchIntake
+  readonly #meter: Meter
   readonly #latency: LatencyTracker
   /** Reference time 0 in monotonic milliseconds, for `realtime`. */
   #epochMs: number
@@ -109,6 +110,7 @@ export class PartitionHost {
     this.notifications = new NotificationLog(env.limits.streamRing)
     this.sleepers = new Sleepers(partition)
     this.audit = new AuditLog(auditMode, partition, env.limits.violationsMax)
+    this.#meter = env.meter
     this.#latency = new LatencyTracker(env.meter)
     const { machine } = partition
     for (const row of machine.rowsById()) this.#latency.expect(machine.vcpuId(row))
@@ -187,7 +189,7 @@ export class PartitionHost {
       clock.clear()
       clock.begin(o.OP_CLOCK_ADVANCE, 0, true).put(lowHalf(ticks)).put(highHalf(ticks)).end()
       const nowMs = this.env.now()
-      this.#latency.at(nowMs)
+      if (this.#meter.isOn) this.#latency.at(nowMs)
       this.#applyRecord(clock.words, 0, nowMs)
     }
     this.notifications.flush()
@@ -236,7 +238,7 @@ export class PartitionHost {
     const before = this.vcpuCount
     // One timestamp a batch: what happens inside it happens at once.
     const nowMs = this.env.now()
-    this.#latency.at(nowMs)
+    if (this.#meter.isOn) this.#latency.at(nowMs)
     let halted: number[] | null = null
     let at = from
     let isLast = false
@@ -259,7 +261,7 @@ export class PartitionHost {
 
   #tell(effects: Effects, found: readonly Violation[]): void {
     tellViolations(effects, found)
-    for (const { invariant } of found) this.env.meter.countViolation(invariant)
+    for (const { invariant } of found) this.#meter.countViolation(invariant)
   }
 
   #applyRecord(words: Int32Array, at: number, nowMs: number): void {
@@ -271,10 +273,12 @@ export class PartitionHost {
     const found = this.audit.after()
     if (found.length > 0) this.#tell(effects, found)
     this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], effects)
-    this.env.meter.countOp(code, effects)
     if ((effects.kinds & (1 << EFFECT_WAKE)) !== 0) this.sleepers.follow(effects)
     this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs, found)
-    if (isFollowed(effects)) this.#latency.follow(code, words, at, effects)
+    if (this.#meter.isOn) {
+      this.#meter.countOp(code, effects)
+      if (isFollowed(effects)) this.#latency.follow(code, words, at, effects)
+    }
     if (IS_SEEN_TO[code] === 1) this.#seeTo(code, words, at)
   }
 

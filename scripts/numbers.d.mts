@@ -1,0 +1,8 @@
+/** See numbers.mjs. */
+export interface NumberConstant {
+  readonly name: string
+  readonly value: number
+  readonly isExported: boolean
+  readonly text: string
+}
+export function numbersOf(path: string): NumberConstant[]

@@ -58,14 +58,14 @@ async function status(url: string): Promise<number> {
   return response.status
 }
 
-/** A server with a partition whose snapshot is 4 MB, and clients that ask for it and read nothing. */
+/** A server whose partition's snapshot is more than a kernel takes, and clients that ask and read nothing. */
 async function withBigSnapshot(limits: Partial<AppLimits>) {
   const { test, port, address, service } = await listening({ app: limits })
   const path = `${await test.create({ id: 'big' })}/snapshot`
   const hex = 'a5'.repeat(4096)
   service
     .get('big')
-    .applyBatch(Array.from({ length: 500 }, (_, i) => ({ op: 'mem.write', gpa: i * 4096, hex })))
+    .applyBatch(Array.from({ length: 2000 }, (_, i) => ({ op: 'mem.write', gpa: i * 4096, hex })))
   const askAndSleep = async () => {
     const socket = await opened(port)
     socket.pause()

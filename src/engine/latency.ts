@@ -4,13 +4,12 @@
 import { assert } from '../hv/assert.js'
 import { VCPU_ID_LIMIT } from '../hv/limits.js'
 import * as e from '../synic/effects.js'
-import { OP_APIC_ACK, OP_VCPU } from '../synic/op.js'
 import { KINDS_COUNT, type Meter, STAGE_ACK, STAGE_EOM, STAGE_SLOT } from './meter.js'
 
 const VECTORS = 256
 
-/** Kinds of consequence that say something of a delivery, one bit each; and outcomes that do. */
-const FOLLOWED_KINDS =
+/** Kinds of consequence that say something of a delivery, one bit each. */
+export const FOLLOWED =
   (1 << e.EFFECT_IRQ) |
   (1 << e.EFFECT_MESSAGE) |
   (1 << e.EFFECT_FREED) |
@@ -19,13 +18,6 @@ const FOLLOWED_KINDS =
   (1 << e.EFFECT_WAITS) |
   (1 << e.EFFECT_LEFT) |
   (1 << e.EFFECT_DROPPED)
-
-const FOLLOWED_FIELDS = e.HAS_VECTOR | e.HAS_DELIVERY
-
-/** Does the op say something of a delivery? Most do not: to be asked in the loop itself. */
-export function isFollowed(effects: e.Effects): boolean {
-  return ((effects.kinds & FOLLOWED_KINDS) | (effects.has & FOLLOWED_FIELDS)) !== 0
-}
 
 /**
  * Marks of a vCPU: one for each vector that was requested, as in IRR, where a request that merges starts
@@ -123,48 +115,25 @@ export class LatencyTracker {
     this.#marks.fill(0, vcpu * MARKS, (vcpu + 1) * MARKS)
   }
 
-  /**
-   * Follows an op that concerns deliveries: what became of it stands in the effects. Short enough to be drawn
-   * into the loop over a batch, for which V8 has a limit of 460 bytes of bytecode.
-   */
-  follow(code: number, words: Int32Array, at: number, effects: e.Effects): void {
+  /** Follows the consequence at `i` of the op at hand. What comes most stands first. */
+  follow(consequences: Int32Array, i: number): void {
     if (this.#reached < this.#expected) this.#reach()
-    if (code === OP_APIC_ACK) this.#taken(words[at + OP_VCPU], effects.vector)
-    if ((effects.has & e.HAS_DELIVERY) !== 0 && effects.delivery !== e.DELIVERED) {
-      this.meter.countUndelivered(effects.delivery)
-    }
-    const { length, words: consequences } = effects
-    for (let i = 0; i < length; ) {
-      const what = consequences[i]
-      if (what === e.EFFECT_MESSAGE) {
-        this.#arrived(consequences[i + 1], consequences[i + 2])
-        i += 4
-      } else if (what === e.EFFECT_IRQ) {
-        this.#requested(consequences[i + 1], consequences[i + 2], consequences[i + 3] & 0xff)
-        i += 4
-      } else if (what === e.EFFECT_FREED) {
-        this.#ended(STAGE_EOM, slotMark(consequences[i + 1], consequences[i + 2]))
-        i += 4
-      } else if (what === e.EFFECT_EOM) {
-        this.meter.eom++
-        i += 2
-      } else {
-        this.#rare(what, consequences, i)
-        i += e.EFFECT_WORDS[what]
-      }
-    }
-  }
-
-  /** What few messages meet, and what is no delivery. */
-  #rare(what: number, consequences: Int32Array, i: number): void {
-    if (what === e.EFFECT_EVENT) this.#instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
+    const what = consequences[i]
+    if (what === e.EFFECT_MESSAGE) this.#arrived(consequences[i + 1], consequences[i + 2])
+    else if (what === e.EFFECT_IRQ) {
+      this.#requested(consequences[i + 1], consequences[i + 2], consequences[i + 3] & 0xff)
+    } else if (what === e.EFFECT_FREED) {
+      this.#ended(STAGE_EOM, slotMark(consequences[i + 1], consequences[i + 2]))
+    } else if (what === e.EFFECT_EOM) this.meter.eom++
+    else if (what === e.EFFECT_EVENT) this.#instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
     else if (what === e.EFFECT_WAITS) this.#waits(consequences[i + 1])
     else if (what === e.EFFECT_LEFT) this.#left(consequences[i + 1], consequences[i + 2])
     else if (what === e.EFFECT_DROPPED) this.meter.dropped++
   }
 
-  #taken(vcpu: number, vector: number): void {
-    if (vector >= 0) this.#ended(STAGE_ACK, vcpu * MARKS + vector)
+  /** The vCPU has taken an interrupt; -1: there was none. */
+  taken(vcpu: number, vector: number): void {
+    if (vector >= 0 && vcpu < this.#reached) this.#ended(STAGE_ACK, vcpu * MARKS + vector)
   }
 
   /** A message comes into its slot; whether it has waited is told behind it. */

@@ -58,14 +58,11 @@ export class Meter {
     return [inSlots.reduce((sum, count) => sum + count), this.#queued, this.#busy, this.dropped]
   }
 
-  /** An op that was applied. */
-  countOp(code: number, { ok, fault }: e.Effects): void {
+  /** An op that was applied, and the message it posted, if that is not in its slot. */
+  countOp(code: number, { ok, fault, has, delivery }: e.Effects): void {
     const outcome = ok ? OK : fault !== e.FAULT_NONE ? FAULT : ERRNO
     this.ops[code * OUTCOMES_COUNT + outcome]++
-  }
-
-  /** A message was posted that is not in its slot. */
-  countUndelivered(delivery: number): void {
+    if ((has & e.HAS_DELIVERY) === 0) return
     if (delivery === e.QUEUED) this.#queued++
     else if (delivery === e.BUSY) this.#busy++
   }

@@ -19,6 +19,7 @@ import type { Machine } from '../synic/machine.js'
 import * as o from '../synic/op.js'
 import { deliveredFrame } from '../synic/pages.js'
 import { WordBuffer } from '../synic/word-buffer.js'
+import { FOLLOWED, type LatencyTracker } from './latency.js'
 
 /** Notifications `begin` up to `end` of consecutive ones in `words`; `starts` says where each begins. */
 export interface Run {
@@ -81,17 +82,11 @@ const KIND_BY_EFFECT: Readonly<Record<number, number>> = {
 /** The same as a table by number; -1: nobody is told. */
 const KIND_OF_EFFECT = Int8Array.from(e.EFFECT_WORDS, (_, effect) => KIND_BY_EFFECT[effect] ?? -1)
 
-/** Kinds of consequence that somebody is told, one bit each. */
-const TOLD = KIND_OF_EFFECT.reduce((bits, kind, effect) => (kind < 0 ? bits : bits | (1 << effect)), 0)
-
-/** How many notifications an op makes. */
-function countOf(effects: e.Effects, code: number, violations: number): number {
-  const { words, length } = effects
-  let count = violations + (effects.fault === e.FAULT_NONE ? 0 : 1)
-  if (effects.ok && LIFECYCLE_CODE[code] >= 0) count++
-  for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) if (KIND_OF_EFFECT[words[at]] >= 0) count++
-  return count
-}
+/** Kinds of consequence that somebody is told, or that say how long something took, one bit each. */
+const WALKED = KIND_OF_EFFECT.reduce(
+  (bits, kind, effect) => (kind < 0 ? bits : bits | (1 << effect)),
+  FOLLOWED,
+)
 
 export class NotificationLog {
   /** Number of the newest notification; 0 before the first. */
@@ -136,21 +131,26 @@ export class NotificationLog {
     return () => this.#listeners.delete(listener)
   }
 
-  /** Follows the op that `m` applied last. `found` is what an auditor says of it. */
+  /**
+   * Follows the op that `m` applied last.
+   * @param found what an auditor says of it
+   * @param latency follows its consequences on the way: they are walked once an op, and that is often
+   */
   follow(
     m: Machine,
     code: number,
     vcpu: number,
     seq: number,
     nowMs: number,
-    found: readonly Violation[] = [],
+    found: readonly Violation[],
+    latency: LatencyTracker | null,
   ): void {
     const { effects } = m
     const { kinds, fault } = effects
-    if ((kinds & TOLD) === 0 && fault === e.FAULT_NONE && found.length === 0 && LIFECYCLE_CODE[code] < 0)
-      return
+    const isNews = (kinds & WALKED) !== 0 || fault !== e.FAULT_NONE || LIFECYCLE_CODE[code] >= 0
+    if (!isNews && found.length === 0) return
     if (!this.#kept) {
-      this.lastN += countOf(effects, code, found.length)
+      this.#count(effects, code, found.length, latency)
       return
     }
     const { words, length } = effects
@@ -166,6 +166,7 @@ export class NotificationLog {
       n.endNotification(out, this.#at)
     }
     for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
+      latency?.follow(words, at)
       const kind = KIND_OF_EFFECT[words[at]]
       if (kind < 0) continue
       const out = this.#begin(kind, m, whoseEffect(words, at), seq, nowMs)
@@ -176,6 +177,18 @@ export class NotificationLog {
       const out = this.#begin(n.KIND_VIOLATION, m, violation.vcpu, seq, nowMs)
       out.putBytes(encoder.encode(violationMembers(violation)))
       n.endNotification(out, this.#at)
+    }
+  }
+
+  /** Nobody has listened yet: numbers count on. */
+  #count(effects: e.Effects, code: number, violations: number, latency: LatencyTracker | null): void {
+    const { words, length } = effects
+    this.lastN += violations
+    if (effects.fault !== e.FAULT_NONE) this.lastN++
+    if (effects.ok && LIFECYCLE_CODE[code] >= 0) this.lastN++
+    for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
+      latency?.follow(words, at)
+      if (KIND_OF_EFFECT[words[at]] >= 0) this.lastN++
     }
   }
 

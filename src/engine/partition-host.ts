@@ -7,14 +7,14 @@ import type { Violation } from '../audit/rule.js'
 import { fromBigInt, highHalf, lowHalf } from '../hv/bits.js'
 import { EXPIRIES_PER_ADVANCE_MAX, MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
 import { isTooFar } from '../synic/clock.js'
-import { EFFECT_WAKE, type Effects } from '../synic/effects.js'
+import { EFFECT_WAKE, type Effects, HAS_VECTOR } from '../synic/effects.js'
 import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
 import { AuditLog, tellViolations } from './audit-log.js'
 import { BatchIntake, type Records } from './batch-intake.js'
 import { Journal } from './journal.js'
-import { isFollowed, LatencyTracker } from './latency.js'
+import { LatencyTracker } from './latency.js'
 import type { ServiceLimits } from './limits.js'
 import type { Meter } from './meter.js'
 import { NotificationLog } from './notifications.js'
@@ -274,10 +274,12 @@ export class PartitionHost {
     if (found.length > 0) this.#tell(effects, found)
     this.journal.append(partition.seq, words, at, words[at + o.OP_LENGTH], effects)
     if ((effects.kinds & (1 << EFFECT_WAKE)) !== 0) this.sleepers.follow(effects)
-    this.notifications.follow(partition.machine, code, words[at + o.OP_VCPU], partition.seq, nowMs, found)
-    if (this.#meter.isOn) {
+    const latency = this.#meter.isOn ? this.#latency : null
+    const vcpu = words[at + o.OP_VCPU]
+    this.notifications.follow(partition.machine, code, vcpu, partition.seq, nowMs, found, latency)
+    if (latency !== null) {
       this.#meter.countOp(code, effects)
-      if (isFollowed(effects)) this.#latency.follow(code, words, at, effects)
+      if ((effects.has & HAS_VECTOR) !== 0) latency.taken(vcpu, effects.vector)
     }
     if (IS_SEEN_TO[code] === 1) this.#seeTo(code, words, at)
   }

@@ -1,4 +1,4 @@
-// One line of Linux ftrace text to an event: `trace-cmd report`, `trace` and `trace_pipe`
+// One line of Linux kernel trace text to an event: `trace-cmd report`, `trace`, `trace_pipe`, `perf script`
 // (arch/x86/kvm/trace.h).
 
 /** A register's access as `kvm_msr`, `read_msr` and `write_msr` print it. */
@@ -96,7 +96,7 @@ export interface FtraceEvent {
 }
 
 export type ParsedLine =
-  | { readonly kind: 'blank' | 'comment' | 'unknown' }
+  | { readonly kind: 'blank' | 'comment' | 'untimed' | 'unknown' }
   /** The kernel says that it dropped events here. */
   | { readonly kind: 'lost'; readonly text: string }
   /** An event this program has no use for. */
@@ -106,10 +106,14 @@ export type ParsedLine =
   | { readonly kind: 'event'; readonly event: FtraceEvent }
 
 const QUOTE = /^(?:\s*>)+ ?/
-/** comm-pid, thread group, CPU, flags, seconds, system, event, body. */
-const THREAD = String.raw`-(\d+)\s+(?:\(\s*[-\d]+\)\s+)?\[(\d+)\]\s+(?:[^\s:]{4,6}\s+)?`
-const LINE = new RegExp(String.raw`${THREAD}(\d+)\.(\d{6}|\d{9}):\s+(?:\w+:)?(\w+):\s*(.*)$`)
-const LOST = /\[(?:LOST )?\d+ EVENTS(?: DROPPED)?\]|LOST \d+ EVENTS/
+/** comm-pid (perf: comm pid, or comm group/pid), thread group, CPU, flags. */
+const PID = String.raw`(?:-|\s(?:\d+/)?)(\d+)`
+const THREAD = String.raw`${PID}\s+(?:\(\s*[-\d]+\)\s+)?\[(\d+)\]\s+(?:[^\s:]{4,6}\s+)?`
+const EVENT = String.raw`:\s+(?:\w+:)?(\w+):\s*(.*)$`
+const LINE = new RegExp(String.raw`${THREAD}(\d+)\.(\d{6}|\d{9})${EVENT}`)
+/** Stamped by a clock that counts something else than seconds. */
+const UNTIMED = new RegExp(String.raw`${THREAD}\d+${EVENT}`)
+const LOST = /\[(?:LOST )?\d+ EVENTS(?: DROPPED)?\]|LOST \d+ EVENTS|PERF_RECORD_LOST/
 const CHATTER = /^(?:cpus=\d+|CPU \d+ is empty|version = .*|trace-cmd .*)$/
 
 const hex = (text: string): number => Number.parseInt(text, 16)
@@ -268,6 +272,7 @@ export function parseFtraceLine(raw: string, line: number): ParsedLine {
   const match = LINE.exec(text)
   if (match === null) {
     if (LOST.test(text)) return { kind: 'lost', text }
+    if (UNTIMED.test(text)) return { kind: 'untimed' }
     return { kind: text.startsWith('#') || CHATTER.test(text) ? 'comment' : 'unknown' }
   }
   const [, pid, cpu, seconds, fraction, name, content] = match

@@ -26,6 +26,8 @@ const BACKWARDS =
   'a stamp is before that of the line before it, as where files of several CPUs stand one behind the other'
 const NOTHING =
   'no kvm:* or msr:* event that could be replayed; record with trace-cmd record -e msr, or -e kvm on a host'
+const UNTIMED =
+  'stamps that are no seconds: record with the clock local, global, mono or boot (trace-cmd record -C)'
 
 export async function replayFtrace(
   name: string,
@@ -53,6 +55,7 @@ class FtraceRun {
   /** Lines that tell of lost events, ahead of the event at hand. */
   readonly #lost: number[] = []
   #checkedAt = Number.NEGATIVE_INFINITY
+  #hasUntimed = false
   /** Of the event before. */
   #stamp = Number.NEGATIVE_INFINITY
 
@@ -74,6 +77,10 @@ class FtraceRun {
       case 'unknown':
         lines.unknown++
         return
+      case 'untimed':
+        lines.unknown++
+        this.#hasUntimed = true
+        return this.#report.lower(UNTIMED, lines.total)
       case 'lost':
         lines.comments++
         this.#lost.push(lines.total)
@@ -109,7 +116,10 @@ class FtraceRun {
     await this.work()
     const machine = this.#machine
     const config = this.#config
-    if (machine === undefined || config === undefined) throw new ReplayInputError(`${this.name}: ${NOTHING}`)
+    if (machine === undefined || config === undefined) {
+      const why = this.#hasUntimed ? UNTIMED : NOTHING
+      throw new ReplayInputError(`${this.name}: ${why}`)
+    }
     await expireWaiting(machine, Number.POSITIVE_INFINITY)
     return this.#report.summary({
       file: this.name,

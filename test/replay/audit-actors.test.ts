@@ -47,6 +47,8 @@ it.each([
   ['  kworker/0:1-77   [000] ....  12.100000: write_msr: 40000083, value 1', 'kworker/0:1'],
   [' my prog-2 x-613   [000]  1.000000: write_msr: 40000083, value 1', 'my prog-2 x'],
   ['<idle>-0 (-----) [003] d.h1. 1.000000: write_msr: 40000083, value 1', '<idle>'],
+  ['CPU 0/KVM  613 [003]  1.000000: kvm:kvm_msr: msr_read 40000083 = 0x0', 'CPU 0/KVM'],
+  ['my prog 600/613 [003]  1.000000: kvm:kvm_msr: msr_read 40000083 = 0x0', 'my prog'],
   ['no event', ''],
 ])('reads the process of %j', (text, comm) => {
   expect(commOf({ text: text.trim() })).toBe(comm)

@@ -248,6 +248,8 @@ describe('a recording', () => {
 
   it('without an event of use is refused', async () => {
     await expect(replayLines(['nonsense'])).rejects.toThrow('test: no kvm:* or msr:* event')
+    const counted = 'qemu-613 [001] .... 98765: kvm_msr: msr_read 40000083 = 0x0'
+    await expect(replayLines([counted])).rejects.toThrow('test: stamps that are no seconds')
     await expect(replayEvents(['kvm_entry: vcpu 0, rip 0x1'])).rejects.toThrow('no kvm:*')
   })
 

@@ -28,6 +28,16 @@ describe('the frame of a line', () => {
       1,
       11_651_852_270,
     ],
+    ['perf script', `qemu-system-x86   613 [001]  1165.185227:     kvm:${body}`, 613, 1, 11_651_852_270],
+    [
+      'perf script, a name with blanks',
+      ` CPU 0/KVM   613 [001]  1165.185227: kvm:${body}`,
+      613,
+      1,
+      11_651_852_270,
+    ],
+    ['perf script -F pid,tid', `CPU 0/KVM 600/613 [001]  1165.185227: kvm:${body}`, 613, 1, 11_651_852_270],
+    ['perf script --ns', `qemu 613 [001]  1165.185227349: kvm:${body}`, 613, 1, 11_651_852_273],
     ['a forgotten name', `<...>-613 [127] .... 0.000001: ${body}`, 613, 127, 10],
     ['a mail quote', `> > qemu-613 [001] .... 1165.185227: ${body}`, 613, 1, 11_651_852_270],
     ['a tight mail quote', `>>qemu-613 [001] .... 1165.185227: ${body}`, 613, 1, 11_651_852_270],
@@ -52,6 +62,9 @@ describe('the frame of a line', () => {
     ['CPU:1 [12 EVENTS DROPPED]', 'lost'],
     ['On Sat, 25 Apr 2020, someone wrote:', 'unknown'],
     ['qemu-613 [001] .... now: kvm_msr: msr_read 1 = 0x0', 'unknown'],
+    ['qemu-613 [001] .... 9876543210: kvm_msr: msr_read 1 = 0x0', 'untimed'],
+    ['PERF_RECORD_LOST lost 123', 'lost'],
+    ['            ffffffff8106d5d4 native_write_msr+0x4 ([kernel.kallsyms])', 'unknown'],
   ])('%o is %s', (text, kind) => {
     expect(parseFtraceLine(text, 1).kind).toBe(kind)
   })

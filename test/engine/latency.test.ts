@@ -3,11 +3,14 @@ import { describe, expect, it } from 'vitest'
 import { KINDS, STAGES } from '../../src/engine/meter.js'
 import { Service } from '../../src/engine/service.js'
 
+type Profile = 'kvm-synic2' | 'tlfs' | 'qemu' | 'openvmm'
+
 /** A partition with one SINT up, and a clock that stands until it is told. */
-function bench(profile: 'kvm-synic2' | 'tlfs' | 'qemu' | 'openvmm') {
+function benchOf(profile: Profile, isHeard: boolean) {
   let nowMs = 1000
   const service = new Service({}, () => nowMs)
   const host = service.create({ profile })
+  if (isHeard) host.notifications.listen(() => {})
   const write = (msr: string, value: number) => ({ op: 'msr.write', vcpu: 0, msr, value })
   host.applyBatch([
     write('SIMP', 0x10001),
@@ -32,7 +35,13 @@ const take = { op: 'apic.ack', vcpu: 0 }
 const done = { op: 'message.complete', vcpu: 0, sint: 2 }
 const eoi = { op: 'apic.eoi', vcpu: 0 }
 
-describe('delivery latency', () => {
+/** Consequences are walked in one way while nobody listens, and in another from then on. */
+describe.each([
+  ['to nobody', false],
+  ['to a stream', true],
+])('delivery latency, told %s', (_, isHeard) => {
+  const bench = (profile: Profile) => benchOf(profile, isHeard)
+
   it('slot: a message that found its slot empty took no time', () => {
     const { at, seen } = bench('tlfs')
     at(0, post)

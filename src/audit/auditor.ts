@@ -2,8 +2,6 @@
  * Runs the rules over the ops of one partition. It reads ops, results and state and changes nothing; what it
  * costs is a table look-up for ops that no rule watches.
  */
-import { GPA_PAGE_BYTES } from '../hv/limits.js'
-import { SINT_VECTOR } from '../hv/registers.js'
 import * as e from '../synic/effects.js'
 import { NESTED_FILE, SCONTROL } from '../synic/layout.js'
 import type { Machine } from '../synic/machine.js'
@@ -12,7 +10,8 @@ import type { Partition } from '../synic/partition.js'
 import { Claims } from './claims.js'
 import * as d from './dispatch.js'
 import { BOOK_OPS, GsiBook } from './gsi-book.js'
-import { LEDGER_SINTS, Ledger } from './ledger.js'
+import { isMoved } from './holders.js'
+import { Ledger } from './ledger.js'
 import { NO_OP, OpAtHand } from './op-at-hand.js'
 import { isOnAt, isOnValue, wordAt } from './places.js'
 import { CLASS_OTHER, classAt, indexOfRegister, isNestedMsr, placeAt } from './registers.js'
@@ -365,14 +364,11 @@ export class Auditor implements Desk {
    * own.
    */
   #takesOver(place: number): boolean {
-    const { op, m, ledger, claims } = this
+    const { op, ledger, claims } = this
     if (ledger.enableSeq(op.file, place) < this.#bootSeq) return true
     if (op.actor === 0 || ledger.enabler(op.file, place) === op.actor) return false
     const owner = claims.owner(op.vcpu, op.msr)
-    if (owner !== 0) return owner === op.actor
-    const word = wordAt(op.file, place)
-    const kept = place >= LEDGER_SINTS ? SINT_VECTOR : ~(GPA_PAGE_BYTES - 1)
-    return ((op.oldLo ^ m.w[word]) & kept) !== 0 || op.oldHi !== m.w[word + 1]
+    return owner !== 0 ? owner === op.actor : isMoved(this, place)
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * I2: who writes what belongs to another is told, by what drivers say and by what their kind has them own.
  */
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { foreignWrite } from '../../src/audit/rules/foreign-write.js'
 import { audited } from '../support/audited.js'
 
@@ -40,6 +40,49 @@ it.each([
 ] as const)('%s', (_why, kind, lines, expected) => {
   const m = audited({ profile: 'tlfs', kind, vcpus: 2 }, foreignWrite).run(...lines)
   expect(m.said()).toEqual(expected)
+})
+
+const IPXE = 'v0 ipxe SIMP=0x10001 SIEFP=0x11001 SINT2=0x20075 SCONTROL=1'
+const FIRMWARE = 'v0 firmware GUEST_OS_ID=0x1 SIMP=0x10001 SINT2=0xf3 SCONTROL=1'
+
+describe('who enables what nobody has claimed holds it, by any name', () => {
+  it.each([
+    [
+      'BZ-09: a loader takes it all',
+      [IPXE, 'v0 winload SIMP=0x20001 SIEFP=0x21001 SINT2=0xd1'],
+      ['foreign_write winload 40000083', 'foreign_write winload 40000082', 'foreign_write winload 40000092'],
+    ],
+    ['BZ-10: stealing from firmware', [FIRMWARE, 'v0 ipxe SIMP=0x20001'], ['foreign_write ipxe 40000083']],
+    ['quiesced before', [IPXE, 'v0 ipxe SINT2=0x75 SINT2=0x10075 SIEFP=0 SIMP=0', 'v0 w SIMP=0x20001'], []],
+    [
+      'taken back from the thief',
+      [FIRMWARE, 'v0 x SIMP=0x20001', 'v0 firmware SIMP=0x10001'],
+      ['foreign_write x 40000083'],
+    ],
+    ['written back unchanged', [FIRMWARE, 'v0 x SIMP=0x10001 SCONTROL=1'], []],
+    ['the last to leave cleans up', [FIRMWARE, 'v0 firmware SINT2=0x100f3', 'v0 x SIMP=0 SCONTROL=0'], []],
+    ['its own', [FIRMWARE, 'v0 firmware SIMP=0x20001'], []],
+    ['the platform enabled it', ['v0 host SIMP=0x10001', 'v0 firmware SIMP=0x20001'], []],
+    ['nobody by name did', ['v0 SIMP=0x10001', 'v0 firmware SIMP=0x20001'], []],
+    ['nobody by name takes it', [FIRMWARE, 'v0 SIMP=0x20001'], []],
+    ['the holder has left', [FIRMWARE, 'attach by firmware', 'detach by firmware', 'v0 x SIMP=0x20001'], []],
+    ['its kernel has ended', [FIRMWARE, 'boot k2', 'v0 x SIMP=0x20001'], []],
+    ['its kernel has handed over', [FIRMWARE, 'v0 firmware GUEST_OS_ID=0', 'v0 x SIMP=0x20001'], []],
+    ['the machine was reset', [FIRMWARE, 'reset', 'v0 x SIMP=0x20001 SIMP=0x30001'], []],
+    ['another vCPU', [FIRMWARE, 'v1 x SIMP=0x20001'], []],
+  ] as const)('%s', (_why, lines, expected) => {
+    const m = audited({ profile: 'tlfs', vcpus: 2 }, foreignWrite).run(...lines)
+    expect(m.said()).toEqual(expected)
+  })
+
+  it('names the holder, and when it came', () => {
+    const m = audited({ profile: 'tlfs' }, foreignWrite).run('v0 a SIMP=0x10001', 'v0 b SIMP=0x20001')
+    const text = 'b takes SIMP from a, which has enabled it and not let go'
+    expect(m.violations).toMatchObject([
+      { actor: 'b', other: 'a', msr: 0x4000_0083, severity: 'error', text },
+    ])
+    expect(m.violations[0]?.otherSeq).toBe((m.violations[0]?.seq ?? 0) - 1)
+  })
 })
 
 it('names both sides, and the op it collides with', () => {

@@ -15,6 +15,11 @@ it.each([
   ['somebody else', ['attach by a', 'detach by a', 'v0 b SIMP=0'], []],
   ['who never attached cannot leave', ['v0 a SIMP=0', 'boot K2', 'v0 a SIMP=0'], []],
   ['reading is free', ['attach by a', 'detach by a', 'v0 a SIMP?'], []],
+  [
+    'who never attached may signal when another has gone: the connection may be its own',
+    ['v0 vmbus SIMP=0x10001 SCONTROL=1', 'v0 vmbus SIMP=0 SCONTROL=0', 'hc v0 signal c9 by fb'],
+    [],
+  ],
   ['a detach that was refused', ['detach by a', 'v0 a SIMP=0'], []],
 ] as const)('%s', (_why, lines, expected) => {
   const m = audited({ profile: 'tlfs' }, stepAfterRelease).run(...lines)

@@ -20,6 +20,16 @@ describe('the library', () => {
     expect({ verdict, missing, unexpected }).toEqual({ verdict: 'as_expected', missing: [], unexpected: [] })
   })
 
+  it('says in its prose of what there are notes', () => {
+    const isNoted = ({ report }: ScenarioRun) => report.violations.some(({ severity }) => severity === 'note')
+    const proseOf = (run: ScenarioRun) => {
+      const document = documents.find(({ scenario }) => scenario === run.report.scenario)
+      return `${document?.about} ${document?.variants?.[run.report.variant]?.about}`
+    }
+    const untoldNotes = runs.filter((run) => isNoted(run) && !/\bnote[sd]?\b/.test(proseOf(run)))
+    expect(untoldNotes.map(nameOf)).toEqual([])
+  })
+
   it('gives the same trace when it is run again', () => {
     const again = documents.flatMap((document) => runScenario(document))
     const differs = runs.filter(({ trace }, i) => JSON.stringify(trace) !== JSON.stringify(again[i]?.trace))

@@ -1,4 +1,4 @@
-/** Random lives in the published order give no error, whoever is called how; each with one wrong step does. */
+/** Random lives in the published order give no error, by whatever names; each with one wrong step does. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { PartitionKind } from '../../src/hv/cpuid.js'

@@ -22,7 +22,7 @@ interface Calm {
 const FIXED = ['v1', 'v2', 'v3', 'v4']
 const PROFILES = ['kvm-synic', 'kvm-synic2', 'qemu', 'openvmm', 'tlfs']
 const VCPUS = 3
-/** Who had the SynIC before the kernel, of guests: the loader takes it from iPXE between two looks at a disk. */
+/** Who had the SynIC before the kernel, of guests; the loader takes it while iPXE rests. */
 const BEFORE: readonly (readonly Omit<Exclude<LifeStep, string>, 'kernel'>[])[] = [
   [],
   [{ run: 'firmware.up' }, { run: 'firmware.cleanup' }],
@@ -155,7 +155,7 @@ class Author {
   }
 }
 
-/** Kexec, crash and reset; MSHV loaded and unloaded; CPUs that come and go; sleep; messages, flags, timers. */
+/** Kexec, crash, reset; MSHV loaded and unloaded; CPUs that come and go; sleep; messages, flags, timers. */
 export const lives = (...kinds: readonly PartitionKind[]): fc.Arbitrary<Life> =>
   fc
     .record({

@@ -231,7 +231,13 @@ for by tests and harnesses (\`src/audit/rules/snapshot-complete.ts\`).
 What is found follows from the order of the ops alone. Registers belong to whoever claimed them when it
 attached, else to the driver whose role they are by the table of the partition's kind, in
 \`src/audit/claims.ts\`, while that driver is there: from the first op it makes until it detaches, its kernel
-ends or the machine is reset.
+ends or the machine is reset. What has no owner is held by whoever enabled it, by any name, until that one
+leaves or hands on (\`src/audit/holders.ts\`).
+
+A kernel hands over where it takes back its guest OS id, and where \`kernel.boot\` starts the next one. The
+reset of a vCPU or of the machine is no handover, nor is the end of a recording: a reset may meet a guest in
+the middle of everything (QEMU resets vCPUs first and zeroes their registers then), and a guest that is up
+when nothing more is recorded has left nothing behind. What a reset must clear is I5's.
 
 ${table(['invariant', 'rule', 'what holds', 'watches'], rows)}`
 }

@@ -27,7 +27,10 @@ export class Handover {
     this.#hadId = (shared[GUEST_OS_ID] | shared[GUEST_OS_ID + 1]) !== 0
   }
 
-  /** What the op at hand is, after it. A machine reset is none: it asks nobody and clears what it clears. */
+  /**
+   * What the op at hand is, after it. The reset of a vCPU or the machine is none: it asks nobody and clears
+   * what it clears. QEMU resets vCPUs with unmasked SINTs and zeroes registers later (kvm_put_msrs).
+   */
   kind(): number {
     const { op, m } = this.desk
     if (op.code === o.OP_KERNEL_BOOT) {

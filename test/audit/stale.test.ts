@@ -11,6 +11,19 @@ const MSHV = 'v0,v1 mshv SINT0=0xf3 SINT5=0xf3 SIRBP=0x12001'
 const both = (rule: string, ...msrs: string[]) =>
   [0, 1].flatMap(() => msrs.map((msr) => `${rule} mshv ${msr}`))
 
+describe('the reset of a vCPU or of the machine', () => {
+  it.each(['kvm-synic', 'kvm-synic2', 'qemu', 'openvmm', 'tlfs'] as const)(
+    'is no handover, for QEMU resets a guest in the middle of everything: %s',
+    (profile) => {
+      const zeroes = 'v0 host SCONTROL=0 SIMP=0 SIEFP=0 SINT2=0x10000 STIMER0_CONFIG=0 STIMER0_COUNT=0'
+      const timer = 'v0 stimer STIMER0_COUNT=1000 STIMER0_CONFIG=0x20009'
+      const m = audited({ profile }, stalePage, staleSint, staleTimer)
+      m.run(UP, timer, 'reset v0', zeroes, UP, timer, 'reset', UP, timer, 'settle')
+      expect(m.said()).toEqual([])
+    },
+  )
+})
+
 describe('stale_sint', () => {
   it.each([
     ['clean', 'l1vh', [UP, DOWN, 'boot K2'], []],

@@ -59,18 +59,24 @@ export function createVcpu(m: Machine, id: number): number {
   for (const f of m.filesOf(v)) m.w.fill(-1, f + SINT_TO_GSI, f + SINT_TO_GSI + 8)
   resetSynic(m, v)
   const { activation } = m.profile
-  if (activation !== 'none') activate(m, v, activation === 'synic2')
+  // Who makes the vCPU asks for the capability as anyone does, and may be refused it: the SynIC then waits.
+  if (activation !== 'none' && hasIrqchip(m)) activate(m, v, activation === 'synic2')
   resetApic(m, v, m.options.apic_enabled_at_reset)
   return 0
 }
 
 /** KVM_ENABLE_CAP on a vCPU; 0 or a negative errno. Again: SCONTROL and the zeroing mode are set anew. */
 export function enableCap(m: Machine, v: number, cap: number): number {
-  if (!m.profile.kvm || m.options.irqchip === 'none') return EINVAL
+  if (!m.profile.kvm || !hasIrqchip(m)) return EINVAL
   activate(m, v, cap === CAP_SYNIC2)
   // KVM switches the SynIC on; it was QEMU that cleared SCONTROL when it created the vCPU.
   if (m.profile.model === MODEL_QEMU) m.w[v + SCONTROL] = SCONTROL_ENABLE
   return 0
+}
+
+/** An interrupt chip in the kernel, whole or split: KVM activates no SynIC without (irqchip_in_kernel). */
+function hasIrqchip(m: Machine): boolean {
+  return m.options.irqchip !== 'none'
 }
 
 function activate(m: Machine, v: number, dontZeroPages: boolean): void {
@@ -174,7 +180,7 @@ export function resetPartition(m: Machine): void {
   for (const v of m.rowsById()) {
     if (clears) resetSynic(m, v)
     // QEMU writes the registers as the host; its copy of SCONTROL starts at its own reset value.
-    if (m.profile.model === MODEL_QEMU) m.w[v + SCONTROL] = m.options.scontrol_reset
+    if (m.profile.model === MODEL_QEMU && m.isActive(v)) m.w[v + SCONTROL] = m.options.scontrol_reset
     resetVcpu(m, v)
   }
   if (clears) {

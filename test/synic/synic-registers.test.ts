@@ -1,6 +1,7 @@
 /** SynIC registers: access, activation, nested files, provisioned pages, writes while disabled. */
 
 import { describe, expect } from 'vitest'
+import type { ProfileName } from '../../src/synic/profile.js'
 import type { MachineSetup } from '../support/machine.js'
 import {
   acks,
@@ -26,6 +27,7 @@ import {
   raise,
   reads,
   route,
+  type Scenario,
   type Step,
   scenarios,
   signal,
@@ -41,6 +43,26 @@ const NESTED: MachineSetup = { profile: 'tlfs', kind: 'nested_root' }
 const L1VH: MachineSetup = { profile: 'tlfs', kind: 'l1vh' }
 const SMALL_ROOT: MachineSetup = { profile: 'tlfs', kind: 'root', gpaPages: 16 }
 const ALL_REGISTERS = ['SCONTROL', 'SVERSION', 'SIEFP', 'SIMP', 'EOM', 'SINT0', 'SINT7', 'SINT15']
+
+const withoutChip = (profile: ProfileName): Scenario => [
+  'without an interrupt chip no profile has it from the start',
+  { profile, options: { irqchip: 'none', scontrol_reset: 1 } },
+  [
+    reads('SCONTROL', GP),
+    write('SIMP', 0x1001, GP),
+    write('STIMER0_CONFIG', 1, GP),
+    reads('STIMER0_CONFIG', 0),
+    hostReads('SCONTROL', 0),
+    hostWrite('SINT2', 0xf3, fails(-22)),
+    hostWrite('SINT2', 0),
+    post(2, 'x', { ...fails(-22), delivery: undefined }),
+    signal(2, 1, fails(-22)),
+    capability('synic2', fails(-22)),
+    op({ op: 'partition.reset' }),
+    hostReads('SCONTROL', 0),
+    reads('SCONTROL', GP),
+  ],
+]
 
 describe('numbers without a register', () =>
   scenarios(
@@ -95,6 +117,7 @@ describe('activation', () =>
       { profile: 'kvm', options: { irqchip: 'none' } },
       [capability('synic', fails(-22))],
     ],
+    ...KVM_PROFILES.map(withoutChip),
     [
       'messages and events need it',
       WAITING,

@@ -4,6 +4,7 @@
  */
 import { SINT_COUNT } from '../hv/registers.js'
 import { EFFECT_ACK, EFFECT_IRQ, EFFECT_WORDS } from '../synic/effects.js'
+import { isResampled } from '../synic/gsi-routes.js'
 import type { Machine } from '../synic/machine.js'
 import {
   OP_GSI_ROUTE,
@@ -13,7 +14,6 @@ import {
   OP_VCPU_RESET,
 } from '../synic/op.js'
 import { fileIn, sintIn } from './effect-words.js'
-import { isResampled } from './unacknowledged.js'
 
 /** The last edge of a GSI that its SINT's vCPU accepted and that nobody has acknowledged since. */
 export interface Edge {

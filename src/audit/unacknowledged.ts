@@ -4,17 +4,13 @@
  */
 import { testBit } from '../hv/bits.js'
 import { SINT_AUTO_EOI, SINT_MASKED, SINT_VECTOR } from '../hv/registers.js'
+import { isResampled } from '../synic/gsi-routes.js'
 import { APIC_ENABLED, FLAGS, IRR, ISR, SINTS } from '../synic/layout.js'
 import type { Machine } from '../synic/machine.js'
 import { sintGsi } from '../synic/sint.js'
 import type { Edge } from './gsi-book.js'
 import { LEDGER_SINTS } from './ledger.js'
 import type { Desk } from './rule.js'
-
-/** Does anybody listen for this GSI's acknowledgements (KVM irqfd with a resampler)? */
-export function isResampled(m: Machine, gsi: number): boolean {
-  return m.options.implicit_irqfds || ((m.irqfds.get(gsi) ?? 0) & 2) !== 0
-}
 
 /** Has the interrupt behind the edge come and gone without an acknowledgement? */
 export function isUnacknowledged(m: Machine, edge: Edge): boolean {

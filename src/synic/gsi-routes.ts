@@ -27,7 +27,7 @@ export interface RouteEntry {
  * @returns 0 or a negative errno
  */
 export function setRoutes(m: Machine, words: Int32Array, at: number, count: number): number {
-  if (count > GSI_LIMIT || m.options.irqchip === 'none') return EINVAL
+  if (count > GSI_LIMIT || !m.hasIrqchip) return EINVAL
   let highest = -1
   for (let i = 0; i < count; i++) {
     const gsi = words[at + 3 * i] >>> 0
@@ -107,21 +107,33 @@ export function assertGsi(m: Machine, gsi: number): number {
   return implicit === undefined ? EPERM : setIrq(m, implicit.vp, implicit.sint, FROM_GSI)
 }
 
+/**
+ * Does KVM take resamplers at all? With a split chip the I/O APIC's EOIs are user space's, so it refuses them
+ * (kvm_arch_irqfd_allowed), QEMU keeps its own to itself, and acknowledgements reach nobody.
+ */
+function takesResamplers(m: Machine): boolean {
+  return !m.profile.kvm || m.options.irqchip === 'full'
+}
+
+/** Does anybody listen for this GSI's acknowledgements? */
+export function isResampled(m: Machine, gsi: number): boolean {
+  return takesResamplers(m) && (m.options.implicit_irqfds || m.irqfds.get(gsi) === RESAMPLED)
+}
+
 /** An acknowledged SINT notifies its GSI: one resampler a GSI signals all its eventfds. */
 export function notifyGsi(m: Machine, gsi: number): void {
   const implicit = m.qemuRoutes.size === 0 ? undefined : implicitRouteAt(m, gsi)
-  if (implicit !== undefined) {
+  if (implicit !== undefined && takesResamplers(m)) {
     m.effects.push(EFFECT_ACK, gsi)
     completeOnAck(m, implicit)
-  } else if (m.options.implicit_irqfds || m.irqfds.get(gsi) === RESAMPLED) {
+  } else if (isResampled(m, gsi)) {
     m.effects.push(EFFECT_ACK, gsi)
   }
 }
 
 /** kvm_irqfd_assign, as far as one eventfd a GSI goes. */
 export function bindIrqfd(m: Machine, gsi: number, resample: boolean): number {
-  const { irqchip } = m.options
-  if (gsi < 0 || gsi >= GSI_LIMIT || irqchip === 'none' || (resample && irqchip === 'split')) return EINVAL
+  if (gsi < 0 || gsi >= GSI_LIMIT || !m.hasIrqchip || (resample && !takesResamplers(m))) return EINVAL
   if (m.irqfds.has(gsi)) return EBUSY
   m.irqfds.set(gsi, resample ? RESAMPLED : BOUND)
   return 0

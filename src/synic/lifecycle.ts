@@ -60,23 +60,18 @@ export function createVcpu(m: Machine, id: number): number {
   resetSynic(m, v)
   const { activation } = m.profile
   // Who makes the vCPU asks for the capability as anyone does, and may be refused it: the SynIC then waits.
-  if (activation !== 'none' && hasIrqchip(m)) activate(m, v, activation === 'synic2')
+  if (activation !== 'none' && m.hasIrqchip) activate(m, v, activation === 'synic2')
   resetApic(m, v, m.options.apic_enabled_at_reset)
   return 0
 }
 
 /** KVM_ENABLE_CAP on a vCPU; 0 or a negative errno. Again: SCONTROL and the zeroing mode are set anew. */
 export function enableCap(m: Machine, v: number, cap: number): number {
-  if (!m.profile.kvm || !hasIrqchip(m)) return EINVAL
+  if (!m.profile.kvm || !m.hasIrqchip) return EINVAL
   activate(m, v, cap === CAP_SYNIC2)
   // KVM switches the SynIC on; it was QEMU that cleared SCONTROL when it created the vCPU.
   if (m.profile.model === MODEL_QEMU) m.w[v + SCONTROL] = SCONTROL_ENABLE
   return 0
-}
-
-/** An interrupt chip in the kernel, whole or split: KVM activates no SynIC without (irqchip_in_kernel). */
-function hasIrqchip(m: Machine): boolean {
-  return m.options.irqchip !== 'none'
 }
 
 function activate(m: Machine, v: number, dontZeroPages: boolean): void {

@@ -56,6 +56,8 @@ export class Machine {
   /** Words per row: a nested root's rows carry a second register file. */
   readonly stride: number
   readonly nested: boolean
+  /** A kernel's interrupt chip, whole or split (KVM irqchip_in_kernel). Only KVM can be without. */
+  readonly hasIrqchip: boolean
   readonly auditsDisabledWrites: boolean
   /** Set for one op at a time by a replay whose recording tells how the write ended. */
   faultsDisabledWrites: boolean
@@ -112,6 +114,7 @@ export class Machine {
     this.options = config.options
     this.nested = this.profile.microsoftRegisters && config.kind === 'nested_root'
     this.stride = this.nested ? ROW_WORDS + FILE_WORDS : ROW_WORDS
+    this.hasIrqchip = !this.profile.kvm || this.options.irqchip !== 'none'
     const disabledWrite = DISABLED_WRITES.indexOf(config.options.disabled_write)
     this.auditsDisabledWrites = disabledWrite > 0
     this.faultsDisabledWrites = disabledWrite === 2 && config.kind !== 'guest'

@@ -146,7 +146,7 @@ function writeOther(m: Machine, v: number, msr: number, lo: number, hi: number, 
     case msrs.HV_X64_MSR_REFERENCE_TSC:
       return writeReferenceTsc(m, lo, hi)
     case msrs.HV_X64_MSR_EOI:
-      if (hi !== 0 || m.options.irqchip === 'none') return false
+      if (hi !== 0 || !m.hasIrqchip) return false
       // KVM lets its VMM write it, by an ioctl on that very vCPU (kvm_hv_set_msr); the others do not.
       if (host && !m.profile.kvm) return false
       // The write is intercepted: unlike an EOI at the APIC it is never accelerated.
@@ -155,7 +155,7 @@ function writeOther(m: Machine, v: number, msr: number, lo: number, hi: number, 
     case msrs.HV_X64_MSR_ICR:
       return writeIcr(m, v, lo, hi)
     case msrs.HV_X64_MSR_TPR:
-      if (hi !== 0 || m.options.irqchip === 'none') return false
+      if (hi !== 0 || !m.hasIrqchip) return false
       w[v + TPR] = lo & 0xff
       return true
     case msrs.HV_X64_MSR_VP_ASSIST_PAGE:
@@ -206,10 +206,10 @@ function readOther(m: Machine, v: number, msr: number): boolean {
     case msrs.HV_X64_MSR_VP_RUNTIME:
       return stored(0)
     case msrs.HV_X64_MSR_ICR:
-      return m.options.irqchip !== 'none' && stored(0)
+      return m.hasIrqchip && stored(0)
     case msrs.HV_X64_MSR_TPR:
       effects.value(w[v + TPR], 0)
-      return m.options.irqchip !== 'none'
+      return m.hasIrqchip
     case msrs.HV_X64_MSR_VP_ASSIST_PAGE:
       return both(w, v + VP_ASSIST)
     case msrs.HV_X64_MSR_STIME_UNHALTED_TIMER_CONFIG:
@@ -266,7 +266,7 @@ function writeVpAssist(m: Machine, v: number, lo: number, hi: number): boolean {
  * nothing.
  */
 function writeIcr(m: Machine, v: number, lo: number, hi: number): boolean {
-  if ((lo & ICR_RESERVED) !== 0 || m.options.irqchip === 'none') return false
+  if ((lo & ICR_RESERVED) !== 0 || !m.hasIrqchip) return false
   setPlain(m, v, msrs.HV_X64_MSR_ICR, lo, hi)
   if ((lo & 0x700) !== 0) return true
   const shorthand = (lo >>> 18) & 3

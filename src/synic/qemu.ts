@@ -101,8 +101,7 @@ function attempt(m: Machine, route: QemuRoute, message: Message): number {
 
 /** The resample eventfd was signalled: only a posted message has something to complete. */
 export function completeOnAck(m: Machine, route: QemuRoute): void {
-  // With a split irqchip QEMU emulates resampling from I/O APIC EOIs, which a SINT never makes.
-  if (route.staged === null || route.scheduled || m.options.irqchip !== 'full') return
+  if (route.staged === null || route.scheduled) return
   route.scheduled = true
   m.bottomHalves.push(route)
 }

@@ -26,6 +26,7 @@ import {
   takes,
   UNMASK_SINT2,
   UP,
+  write,
 } from '../support/script.js'
 
 const entry = (gsi: number) => [gsi, 0, 2] as const
@@ -95,6 +96,33 @@ describe('gsi.route', () =>
       { profile: 'kvm', options: { irqchip: 'none' } },
       [route([entry(40)], fails(-22)), bind(40, false, fails(-22))],
     ],
+    ...KVM_PROFILES.map(
+      (profile): Scenario => [
+        'with a split one nobody hears of acknowledgements, although every GSI counts as bound',
+        { profile, options: { irqchip: 'split' } },
+        [
+          ...UP,
+          route([entry(40)]),
+          ...served,
+          eoi(NO_ACKS),
+          eom(NO_ACKS),
+          post(2, 'delivered', irq()),
+          takes(0xf3),
+          eoi(NO_ACKS),
+          bind(40, true, fails(-22)),
+          bind(40, false),
+        ],
+      ],
+    ),
+    ...(['openvmm', 'tlfs'] as const).flatMap((profile) =>
+      (['split', 'none'] as const).map(
+        (irqchip): Scenario => [
+          `a kernel's ${irqchip} chip is nothing to a machine without KVM`,
+          { profile, options: { irqchip, implicit_irqfds: false } },
+          [...UP, write('TPR', 0), route([entry(40)]), bind(40, true), ...served, eoi(acks(40))],
+        ],
+      ),
+    ),
     [
       'acknowledgements learn the highest GSI, and never forget it',
       KVM_PROFILES,

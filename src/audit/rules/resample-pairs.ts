@@ -5,10 +5,11 @@
  */
 
 import { EFFECT_IRQ } from '../../synic/effects.js'
+import { isResampled } from '../../synic/gsi-routes.js'
 import { FLAG_RESAMPLE, OP_ARGS, OP_GSI_ASSERT, OP_IRQFD_BIND } from '../../synic/op.js'
 import { GSI_NEWS } from '../dispatch.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
-import { isResampled, isUnacknowledged, knownReason } from '../unacknowledged.js'
+import { isUnacknowledged, knownReason } from '../unacknowledged.js'
 
 class ResamplePairs implements Watcher {
   constructor(private readonly desk: Desk) {}

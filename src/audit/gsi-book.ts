@@ -4,7 +4,7 @@
  */
 import { SINT_COUNT } from '../hv/registers.js'
 import { EFFECT_ACK, EFFECT_IRQ, EFFECT_WORDS } from '../synic/effects.js'
-import { isResampled } from '../synic/gsi-routes.js'
+import { isBound, isResampled } from '../synic/gsi-routes.js'
 import type { Machine } from '../synic/machine.js'
 import {
   OP_GSI_ROUTE,
@@ -76,7 +76,7 @@ export class GsiBook {
     edges[to + VECTOR] = words[at + 2]
     edges[to + ABOUT] = words[at + 3]
     edges[to + ACTOR] = actor
-    return this.#isAllBound || this.m.irqfds.has(gsi)
+    return this.#isAllBound || isBound(this.m, gsi)
   }
 
   /**

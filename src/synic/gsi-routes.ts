@@ -101,7 +101,7 @@ export function isRouted(m: Machine, gsi: number): boolean {
  * One edge on a GSI. 1 accepted, 0 not accepted, or KVM's internal error, which an irqfd writer never sees.
  */
 export function assertGsi(m: Machine, gsi: number): number {
-  if (!m.options.implicit_irqfds && !m.irqfds.has(gsi)) return EBADF
+  if (!isBound(m, gsi)) return EBADF
   if (isRouted(m, gsi)) return setIrq(m, m.routes[2 * gsi], m.routes[2 * gsi + 1], FROM_GSI)
   const implicit = implicitRouteAt(m, gsi)
   return implicit === undefined ? EPERM : setIrq(m, implicit.vp, implicit.sint, FROM_GSI)
@@ -115,20 +115,24 @@ function takesResamplers(m: Machine): boolean {
   return !m.profile.kvm || m.options.irqchip === 'full'
 }
 
-/** Does anybody listen for this GSI's acknowledgements? */
+/** Is an irqfd bound here? QEMU binds one to each of its own routes at once (hyperv_sint_route_new). */
+export function isBound(m: Machine, gsi: number): boolean {
+  return m.options.implicit_irqfds || m.irqfds.has(gsi) || implicitRouteAt(m, gsi) !== undefined
+}
+
+/** Does anybody listen for this GSI's acknowledgements? QEMU does on its own routes, for what it staged. */
 export function isResampled(m: Machine, gsi: number): boolean {
-  return takesResamplers(m) && (m.options.implicit_irqfds || m.irqfds.get(gsi) === RESAMPLED)
+  if (!takesResamplers(m)) return false
+  if (m.options.implicit_irqfds || m.irqfds.get(gsi) === RESAMPLED) return true
+  return implicitRouteAt(m, gsi) !== undefined
 }
 
 /** An acknowledged SINT notifies its GSI: one resampler a GSI signals all its eventfds. */
 export function notifyGsi(m: Machine, gsi: number): void {
-  const implicit = m.qemuRoutes.size === 0 ? undefined : implicitRouteAt(m, gsi)
-  if (implicit !== undefined && takesResamplers(m)) {
-    m.effects.push(EFFECT_ACK, gsi)
-    completeOnAck(m, implicit)
-  } else if (isResampled(m, gsi)) {
-    m.effects.push(EFFECT_ACK, gsi)
-  }
+  if (!isResampled(m, gsi)) return
+  m.effects.push(EFFECT_ACK, gsi)
+  const implicit = implicitRouteAt(m, gsi)
+  if (implicit !== undefined) completeOnAck(m, implicit)
 }
 
 /** kvm_irqfd_assign, as far as one eventfd a GSI goes. */

@@ -5,7 +5,7 @@
  */
 
 import { EFFECT_IRQ } from '../../synic/effects.js'
-import { isResampled } from '../../synic/gsi-routes.js'
+import { isBound, isResampled } from '../../synic/gsi-routes.js'
 import { FLAG_RESAMPLE, OP_ARGS, OP_GSI_ASSERT, OP_IRQFD_BIND } from '../../synic/op.js'
 import { GSI_NEWS } from '../dispatch.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
@@ -41,9 +41,7 @@ class ResamplePairs implements Watcher {
 
   #notified(gsi: number, seq: number, i: number): void {
     const { m, gsis } = this.desk
-    const isImplicit = m.qemuRoutes.size > 0
-    if (!isResampled(m, gsi) && !isImplicit)
-      this.#say('error', `GSI ${gsi} is notified, and no resampler is bound`)
+    if (!isResampled(m, gsi)) this.#say('error', `GSI ${gsi} is notified, and no resampler is bound`)
     if (i > 0 && gsis.acked.indexOf(gsi) < i) {
       // Two SINTs that link to one GSI after a change of table: KVM's links are never taken back.
       this.#say(m.profile.kvm ? 'note' : 'error', `GSI ${gsi} is notified twice for one acknowledgement`)
@@ -68,9 +66,8 @@ class ResamplePairs implements Watcher {
   /** A GSI that nothing is bound to interrupts nobody. */
   #asserted(): void {
     const { op, m } = this.desk
-    if (m.options.implicit_irqfds) return
     const gsi = op.words[op.at + OP_ARGS]
-    if (m.irqfds.has(gsi)) return
+    if (isBound(m, gsi)) return
     if (m.effects.length > 0 && m.effects.words[0] === EFFECT_IRQ) {
       this.#say('error', `GSI ${gsi} interrupts, and nothing is bound to it`)
     }

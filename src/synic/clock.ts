@@ -3,7 +3,7 @@ import { toNumber } from '../hv/bits.js'
 import { E2BIG, EINVAL } from '../hv/errno.js'
 import { EXPIRIES_PER_ADVANCE_MAX, REFERENCE_TIME_MAX } from '../hv/limits.js'
 import { STIMER_DIRECT, STIMER_PERIODIC } from '../hv/registers.js'
-import { CONFIG, COUNT } from './layout.js'
+import { APIC_ENABLED, CONFIG, COUNT, FLAGS, OFFLINE } from './layout.js'
 import type { Machine } from './machine.js'
 import { settle } from './settle.js'
 import { deadline, timerAt } from './stimer.js'
@@ -34,15 +34,22 @@ export function isTooFar(m: Machine, ticks: number, most = EXPIRIES_PER_ADVANCE_
   return !few && !m.paused && mostExpiries(m, m.now + ticks) > most
 }
 
-/** Upper bound of expiries up to `target`: a direct periodic timer raises one interrupt a period. */
+/**
+ * Upper bound of expiries up to `target`: a direct periodic timer raises one interrupt a period. On KVM one
+ * that the APIC does not take stands still after the first (stimer_notify_direct).
+ */
 function mostExpiries(m: Machine, target: number): number {
   let most = 0
   for (const timer of m.due.timers()) {
-    const t = timerAt(Math.floor(timer / 4) * m.stride, timer & 3)
+    const v = Math.floor(timer / 4) * m.stride
+    const t = timerAt(v, timer & 3)
     const due = m.due.dueOf(timer)
-    if (due > target) continue
+    const flags = m.w[v + FLAGS]
+    // An offline vCPU's deadline marks its timer, as a paused one's does, and nothing expires.
+    if (due > target || (flags & OFFLINE) !== 0) continue
     const direct = STIMER_DIRECT | STIMER_PERIODIC
-    const repeats = (m.w[t + CONFIG] & direct) === direct
+    const goesOn = (flags & APIC_ENABLED) !== 0 || !m.profile.kvm
+    const repeats = goesOn && (m.w[t + CONFIG] & direct) === direct
     most += 1 + (repeats ? Math.floor((target - due) / toNumber(m.w[t + COUNT], m.w[t + COUNT + 1])) : 0)
   }
   return most

@@ -347,6 +347,22 @@ describe('clock.advance', () =>
       ],
     ],
     [
+      'timers of an offline vCPU are none of them',
+      EVERY_PROFILE,
+      [
+        ...startTimer(DIRECT_PERIODIC, 1),
+        op({ op: 'vcpu.offline', vcpu: 0 }),
+        advance(65_537),
+        op({ op: 'vcpu.online', vcpu: 0 }, irq(0xed)),
+        advance(65_537, fails(-7)),
+      ],
+    ],
+    [
+      'nor are those that an APIC which is off brings to a stand',
+      KVM_PROFILES,
+      [...startTimer(DIRECT_PERIODIC, 1), apic(false), advance(65_537), advance(65_537)],
+    ],
+    [
       'ticks behind a full slot are leapt over',
       KVM_PROFILES,
       [

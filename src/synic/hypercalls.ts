@@ -136,7 +136,9 @@ function portCall(m: Machine, v: number, code: number, fast: boolean, iLo: numbe
   }
   if (m.profile.model !== MODEL_TLFS) return hc.HV_INVALID_HYPERCALL_CODE
   if (code === hc.HVCALL_NOTIFY_PORT_RING_EMPTY) {
-    const sint = fast ? iLo : (readWords(m, iLo, iHi, 1)?.[0] ?? -1)
+    const words = fast ? [iLo] : readWords(m, iLo, iHi, 1)
+    if (words === undefined) return hc.HV_INVALID_ALIGNMENT
+    const [sint] = words
     if (sint < 0 || sint >= SINT_COUNT) return hc.HV_INVALID_PARAMETER
     refillRing(m, v, sint)
     return hc.HV_SUCCESS

@@ -153,9 +153,9 @@ describe('TLFS', () =>
       ],
     ],
     [
-      'HvNotifyPortRingEmpty at no memory',
+      'HvNotifyPortRingEmpty at no memory, as any input that cannot be read',
       { profile: 'tlfs', gpaPages: 16 },
-      [...ready, hypercall(0x8b, 0x10000, status(5))],
+      [...ready, hypercall(0x8b, 0x10000, status(4)), hypercall(0x8b, 0x8004, status(4))],
     ],
   ]))
 

@@ -21,6 +21,7 @@ import { ringDoorbell } from './event-ring.js'
 import { SIRBP } from './layout.js'
 import type { Machine } from './machine.js'
 import { removeOwned } from './message-queue.js'
+import { MODEL_QEMU } from './profile.js'
 
 export interface Port {
   readonly type: number
@@ -55,9 +56,14 @@ export function createPort(m: Machine, id: number, port: Port): number {
   if (port.type !== PORT_MESSAGE && port.type !== PORT_EVENT && port.type !== PORT_DOORBELL) {
     return HV_INVALID_PARAMETER
   }
+  // QEMU has no event rings (SIRBP is #GP), so nothing that a doorbell could ring.
+  const qemu = m.profile.model === MODEL_QEMU
+  if (port.type === PORT_DOORBELL && qemu) return HV_INVALID_PARAMETER
   const flags = port.baseFlag + port.flagCount
   if (port.type === PORT_EVENT && (port.flagCount < 1 || flags > FLAGS_PER_SINT)) return HV_INVALID_PARAMETER
-  if (port.vp !== HV_VP_ANY && m.rowOfVp(port.vp) < 0) return HV_INVALID_VP_INDEX
+  // A handler of QEMU's posts to a SINT route, which is one vCPU's (hyperv_sint_route_new).
+  const isAny = port.vp === HV_VP_ANY && !qemu
+  if (!isAny && m.rowOfVp(port.vp) < 0) return HV_INVALID_VP_INDEX
   if (m.ports.has(id)) return HV_INVALID_PORT_ID
   if (m.ports.size >= PORTS_MAX) return HV_INSUFFICIENT_MEMORY
   m.ports.set(id, port)

@@ -33,6 +33,8 @@ const self = u32s(0xffff_ffff, 0xffff_ffff)
 const ready: readonly Step[] = [...IDENTIFIED, ...UP]
 const message = (more: Record<string, number>, expected: Expected) => port(3, 'message', more, expected)
 const event = (more: Record<string, number>, expected: Expected) => port(3, 'event', more, expected)
+const doorbell = (expected: Expected) => port(4, 'doorbell', { sint: 5 }, expected)
+const anyVp = (expected: Expected) => op({ op: 'port.create', port: 5, type: 'event', sint: 2 }, expected)
 const drop = (id: number, code: number) => op({ op: 'port.delete', port: id }, status(code))
 const disconnect = (id: number, code: number) => op({ op: 'connection.delete', connection: id }, status(code))
 
@@ -50,8 +52,13 @@ describe('port.create', () =>
         event({ flag_count: 0 }, status(5)),
         event({ flag_base: 2000, flag_count: 48 }, status(0)),
         message({}, status(17)),
-        port(4, 'doorbell', { sint: 5 }),
       ],
+    ],
+    ['doorbells and ports of any VP', ['openvmm', 'tlfs'], [doorbell(status(0)), anyVp(status(0))]],
+    [
+      "QEMU has neither: no rings, and a route is one vCPU's",
+      'qemu',
+      [doorbell(status(5)), anyVp(status(14))],
     ],
     [
       'ports do not exist on KVM',

@@ -2,11 +2,13 @@
  * OpenVMM's SynIC: queues, and a scan before the vCPU runs (OpenVMM hv1_emulator synic.rs, profile
  * `openvmm`).
  */
+import { testBit } from '../hv/bits.js'
 import { FLAGS_PER_SINT } from '../hv/event-flags.js'
 import { HV_INVALID_PARAMETER, HV_INVALID_SYNIC_STATE, HV_SUCCESS } from '../hv/hypercalls.js'
 import { SINT_QUEUE_MAX } from '../hv/limits.js'
 import { HVMSG_NONE } from '../hv/messages.js'
 import {
+  FIRST_VALID_VECTOR,
   SCONTROL_ENABLE,
   SINT_COUNT,
   SINT_MASKED,
@@ -33,10 +35,14 @@ import {
   type Source,
 } from './effects.js'
 import {
+  APIC_ENABLED,
+  AUTO_EOI_VECTORS,
   CONFIG,
+  COUNT,
   EXP_TIME,
   FLAGS,
   IN_SCAN_ROWS,
+  IRR,
   LOW_MASK,
   MSG_PENDING,
   MSG_PENDING_SHIFT,
@@ -143,6 +149,8 @@ function scanTimer(m: Machine, v: number, i: number, requested: number): void {
   const t = timerAt(v, i)
   const config = w[t + CONFIG]
   if ((config & STIMER_DIRECT) !== 0) {
+    const isAlwaysDue = (config & STIMER_PERIODIC) !== 0 && w[t + COUNT + 1] < 0
+    if (isAlwaysDue && !changesApic(m, v, stimerVector(config))) return
     w[v + FLAGS] &= ~waits
     // Fired whatever the APIC makes of it.
     acceptTimer(m, v, stimerVector(config), i)
@@ -156,6 +164,15 @@ function scanTimer(m: Machine, v: number, i: number, requested: number): void {
   m.effects.push(EFFECT_LEFT, timerTicket(m, v, i), FROM_TIMER)
   fired(m, v, i)
   restart(m, v, i)
+}
+
+/**
+ * Would the APIC be another one after this request? A timer that is always due makes it at every scan, and
+ * what changes nothing is not told.
+ */
+function changesApic(m: Machine, v: number, vector: number): boolean {
+  if ((m.w[v + FLAGS] & APIC_ENABLED) === 0 || vector < FIRST_VALID_VECTOR) return false
+  return !testBit(m.w, v + IRR, vector) || testBit(m.w, v + AUTO_EOI_VECTORS, vector)
 }
 
 /** The next period begins now; a spent one-shot is put away. */

@@ -161,6 +161,8 @@ function start(m: Machine, v: number, i: number, dropped: boolean): void {
       else if (m.now >= exp) setExpTime(m, t, m.now + count - ((m.now - exp) % count))
       if (dropped) leap(m, v, i, t, count)
     }
+    // A signed distance: from 2^63 up a period ends before it began, and each scan finds it over.
+    if (m.profile.model === MODEL_OPENVMM && countHi < 0) return expireOpenvmm(m, v, i)
   } else {
     w[t + EXP_TIME] = w[t + COUNT]
     w[t + EXP_TIME + 1] = countHi

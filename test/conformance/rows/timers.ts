@@ -14,6 +14,7 @@ import {
   hostWrite,
   irq,
   ONE_SHOT,
+  op,
   PERIODIC,
   pause,
   payload,
@@ -49,6 +50,7 @@ const times = (due: number, delivered: number) => payload(2, u32s(0, 0, due, 0, 
 const dueAt = (n: number) =>
   dumps({ stimers: expect.arrayContaining([expect.objectContaining({ exp_time: `0x${n.toString(16)}` })]) })
 const POSITIVE_FAR = '0x7fffffffffffffff'
+const SIGN = '0x8000000000000000'
 const NEGATIVE_FAR = '0xf000000000000000'
 
 const registers: readonly Row[] = [
@@ -281,7 +283,33 @@ const behaviour: readonly Row[] = [
     on(O, 'a little less than that is far ahead', [
       ...UP,
       ...startTimer(ONE_SHOT, POSITIVE_FAR),
+      ...startTimer(PERIODIC, POSITIVE_FAR, {}, 1),
       advance(2 ** 52),
+    ]),
+    on(KVM, 'a period of 2^63 never ends', [...UP, ...startTimer(PERIODIC, SIGN), advance(2 ** 52)]),
+    on(O, 'a period of 2^63 is over at every scan that finds the slot empty', [
+      ...UP,
+      advance(7),
+      ...startTimer(PERIODIC, SIGN, irq()),
+      payload(2, u32s(0, 0, 7, 0x8000_0000, 7, 0)),
+      slotFlags(2, '01'),
+      advance(1000),
+      completes(2, irq()),
+      payload(2, u32s(0, 0, 7, 0x8000_0000, 1007, 0)),
+      completes(2, irq()),
+      payload(2, u32s(0, 0, 1007, 0x8000_0000, 1007, 0)),
+      reads('STIMER0_CONFIG', PERIODIC),
+      write('STIMER0_COUNT', 0),
+      completes(2),
+      slotHas(2, 0),
+    ]),
+    on(O, 'in direct mode it interrupts whenever its vector is not requested', [
+      ...UP,
+      ...startTimer(DIRECT | PERIODIC, SIGN, irq(0xed)),
+      advance(1000),
+      op({ op: 'apic.ack', vcpu: 0 }, { vector: 0xed, ...irq(0xed) }),
+      apic(false),
+      op({ op: 'apic.ack', vcpu: 0 }, { vector: -1 }),
     ]),
   ),
   row(

@@ -193,7 +193,11 @@ function checkMappings(c: Checker): void {
     'mapped_pages',
     true,
   )
+  const ram = new Set(c.state.memory.map(({ gpa }) => BigInt(gpa)))
   mapped.forEach(({ gpa, pages }, i) => {
+    // OpenVMM holds the page that will take an overlay's bytes; a later one might go beyond memory_pages_max.
+    const held = c.profile.pages !== 'overwriting-overlay' || ram.has(BigInt(gpa))
+    c.must(held, `mapped_pages/${i}/gpa`, 'a page of memory, which lies underneath')
     pages.forEach((page, j) => {
       const key = placeKey(page, page.page)
       const there = expected.get(key) === Number(BigInt(gpa) >> 12n)

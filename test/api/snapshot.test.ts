@@ -78,6 +78,15 @@ function exercise(state: SavedState, ops: readonly WireInput[]): void {
 }
 
 describe('the snapshot schema', () => {
+  it("wants the memory that lies under OpenVMM's overlays", () => {
+    const document = documentAfter({ profile: 'openvmm' }, [
+      { op: 'msr.write', vcpu: 0, msr: 'SIMP', value: 0x1001 },
+    ])
+    expect(document.memory).toEqual([{ gpa: '0x1000', hex: '' }])
+    const without = Snapshot.safeParse({ ...document, memory: [] })
+    expect(without.error?.issues).toMatchObject([{ path: ['mapped_pages', '0', 'gpa'] }])
+  })
+
   it('accepts every state that ops lead to, and changes nothing in it', () => {
     holds(
       fc.property(randomSetup, randomOps(80), (setup, ops) => {

@@ -7,7 +7,7 @@ import type { Violation } from '../audit/rule.js'
 import { fromBigInt, highHalf, lowHalf } from '../hv/bits.js'
 import { EXPIRIES_PER_ADVANCE_MAX, MEMORY_OP_BYTES_MAX } from '../hv/limits.js'
 import { isTooFar } from '../synic/clock.js'
-import { EFFECT_WAKE, type Effects, HAS_VECTOR } from '../synic/effects.js'
+import { EFFECT_WAKE, type Effects, HAS_HALTED, HAS_VECTOR } from '../synic/effects.js'
 import * as o from '../synic/op.js'
 import type { Partition } from '../synic/partition.js'
 import type { WordBuffer } from '../synic/word-buffer.js'
@@ -70,7 +70,6 @@ export interface RecordBatch {
   readonly nameOf: (number: number) => string | undefined
 }
 
-const NOBODY: readonly number[] = []
 const TICKS_PER_MS = 10_000
 /** Slices one catch-up of a realtime clock may take when its timers fire too often for one op. */
 const CATCH_UP_SLICES = 4
@@ -239,12 +238,10 @@ export class PartitionHost {
     // One timestamp a batch: what happens inside it happens at once.
     const nowMs = this.env.now()
     if (this.#meter.isOn) this.#latency.at(nowMs)
-    let halted: number[] | null = null
     let at = from
     let isLast = false
     while (at < end && !isLast) {
       this.#applyRecord(words, at, nowMs)
-      if ((words[at] & o.OP_CODE) === o.OP_VCPU_HALT) halted = [...(halted ?? []), words[at + o.OP_VCPU]]
       isLast = take() || (stopOnFault && !partition.effects.ok)
       at += words[at + o.OP_LENGTH]
     }
@@ -255,7 +252,7 @@ export class PartitionHost {
     return {
       seq,
       applied: partition.seq + 1 - seq,
-      halted: halted === null ? NOBODY : this.sleepers.asleep(halted),
+      halted: this.sleepers.takeBlocked(),
     }
   }
 
@@ -289,6 +286,10 @@ export class PartitionHost {
     const vcpu = words[at + o.OP_VCPU]
     if (code === o.OP_GSI_ROUTE && this.partition.effects.ok) this.routesRevision++
     if (code === o.OP_PARTITION_RESUME) this.resumeClock()
+    if (code === o.OP_VCPU_HALT && hasBlocked(this.partition.effects)) this.sleepers.blocks(vcpu)
+    if (endsWaits(code) && this.partition.effects.ok) {
+      this.sleepers.letGo(code === o.OP_KERNEL_BOOT ? -1 : vcpu)
+    }
     if (code === o.OP_VCPU_CREATE && this.partition.effects.ok) this.#latency.expect(vcpu)
     if (isReset(code, words, at)) this.#latency.forget(code === o.OP_VCPU_RESET ? vcpu : -1)
   }
@@ -299,11 +300,23 @@ const SEEN_TO: readonly number[] = [
   o.OP_PARTITION_RESUME,
   o.OP_VCPU_CREATE,
   o.OP_VCPU_RESET,
+  o.OP_VCPU_OFFLINE,
+  o.OP_VCPU_ONLINE,
+  o.OP_VCPU_HALT,
   o.OP_PARTITION_RESET,
   o.OP_KERNEL_BOOT,
 ]
 /** The same as a table by op. */
 const IS_SEEN_TO = Uint8Array.from(o.OP_NAMES, (_, code) => (SEEN_TO.includes(code) ? 1 : 0))
+
+function hasBlocked({ has, halted }: Effects): boolean {
+  return (has & HAS_HALTED) !== 0 && halted
+}
+
+/** Who ran a blocked vCPU is no more, though it may sleep on. A reset wakes it besides. */
+function endsWaits(code: number): boolean {
+  return code === o.OP_VCPU_OFFLINE || code === o.OP_VCPU_ONLINE || code === o.OP_KERNEL_BOOT
+}
 
 /** Of a vCPU or of the machine, be it by a kernel that starts on a fresh one. */
 function isReset(code: number, words: Int32Array, at: number): boolean {

@@ -1,4 +1,4 @@
-/** Who waits for a blocked vCPU to wake: `vcpu.halt` on a stream is answered then. */
+/** Who waits for a blocked vCPU to wake, or to be let go: `vcpu.halt` on a stream is answered then. */
 import { EFFECT_WAKE, EFFECT_WORDS, type Effects } from '../synic/effects.js'
 import type { Partition } from '../synic/partition.js'
 
@@ -11,23 +11,44 @@ interface Waiter {
   isGone: boolean
 }
 
+const NOBODY: readonly number[] = []
+
 export class Sleepers {
   /** By vCPU: many may wait for few, and each batch looks for those who are awake. */
   readonly #waiters = new Map<number, Set<Waiter>>()
   /** Those whose vCPUs have all been awake in this batch. */
   #ready: Waiter[] = []
   #lastNumber = 0
+  /** vCPUs that the batch at hand has blocked and not let go. */
+  #blocked: number[] = []
 
   constructor(private readonly partition: Partition) {}
 
-  /** Those of `vcpus` that are blocked now. */
-  asleep(vcpus: readonly number[]): readonly number[] {
-    return [...new Set(vcpus)].filter((vcpu) => this.partition.isHalted(vcpu))
+  /** An op of the batch at hand has blocked a vCPU. */
+  blocks(vcpu: number): void {
+    this.#blocked.push(vcpu)
+  }
+
+  /** The vCPUs that the batch has blocked, and that are blocked behind it. */
+  takeBlocked(): readonly number[] {
+    if (this.#blocked.length === 0) return NOBODY
+    const blocked = new Set(this.#blocked)
+    this.#blocked = []
+    return [...blocked].filter((vcpu) => this.partition.isHalted(vcpu))
   }
 
   /**
-   * Calls `done` behind the batch after which each of `vcpus`, one at least, has been awake, also if one
-   * sleeps again by then. Returns what ends the wait.
+   * Nobody is to wait for this vCPU any longer, or for any if it is negative. The hypervisor lets it sleep
+   * on, but who ran it is no more: it goes offline or comes online, or its kernel has ended.
+   */
+  letGo(vcpu: number): void {
+    this.#blocked = vcpu < 0 ? [] : this.#blocked.filter((blocked) => blocked !== vcpu)
+    for (const waited of vcpu < 0 ? this.#waiters.keys() : [vcpu]) this.#woke(waited)
+  }
+
+  /**
+   * Calls `done` behind the batch after which each of `vcpus`, one at least, has been awake or let go, also
+   * if one sleeps again by then. Returns what ends the wait.
    */
   whenAwake(vcpus: readonly number[], done: () => void): () => void {
     const waiter = { number: ++this.#lastNumber, vcpus: new Set(vcpus), done, isGone: false }

@@ -64,14 +64,25 @@ const WAKES: readonly [why: string, ops: readonly WireOp[]][] = [
   ['a reset of the partition', [{ op: 'partition.reset' }]],
 ]
 
+/** It may be blocked still, but who ran it is no more. */
+const ENDS: readonly [why: string, ops: readonly WireOp[]][] = [
+  ['its going offline', [{ op: 'vcpu.offline', vcpu: 0 }]],
+  ['its coming online', [{ op: 'vcpu.online', vcpu: 0 }]],
+  ['the next kernel, by kexec', [{ op: 'kernel.boot', kernel: 'linux-2', cause: 'kexec' }]],
+  ['the next kernel, after a crash', [{ op: 'kernel.boot', kernel: 'kdump', cause: 'crash' }]],
+  ['the next kernel, after a reset', [{ op: 'kernel.boot', kernel: 'linux-2', cause: 'reset' }]],
+]
+
 const NO_WAKES: readonly [why: string, ops: readonly WireOp[]][] = [
   ['a message for another vCPU', [post(1)]],
   ['a kick of another vCPU', [{ ...kick, vcpu: 1 }]],
+  ['another vCPU that goes offline', [{ op: 'vcpu.offline', vcpu: 1 }]],
+  ['a vCPU that does not exist and goes offline', [{ op: 'vcpu.offline', vcpu: 9 }]],
   ['a message without an interrupt', [{ op: 'msr.write', vcpu: 0, msr: 'SINT2', value: 0x10042 }, post(0)]],
 ]
 
 describe.each(PROTOCOLS)('vcpu.halt over %s', (protocol) => {
-  it.each(WAKES)('is answered by %s, from another socket', async (_why, ops) => {
+  it.each([...WAKES, ...ENDS])('is answered by %s, from another socket', async (_why, ops) => {
     server = await streamServer()
     const waits = waitsOf(server.host)
     const [guest, other] = [await join(protocol), await join()]
@@ -112,6 +123,47 @@ describe.each(PROTOCOLS)('vcpu.halt over %s', (protocol) => {
     guest.send({ id: 101, ops: [] })
     await guest.until(({ id }) => id === 101)
     expect(guest.frames.find(({ id }) => id === 100)?.results?.[0]).toEqual(result)
+  })
+
+  it.each(ENDS)('is answered at once where %s stands behind it in its batch', async (_why, ops) => {
+    server = await streamServer()
+    const waits = waitsOf(server.host)
+    const guest = await join(protocol)
+    const answer = await guest.ask(halt, ...ops)
+    expect(answer.results?.[0]).toEqual({ ok: true, halted: true })
+    expect(waits.open).toBe(0)
+  })
+
+  it('of a vCPU that is offline waits like any other, and ends when it comes online', async () => {
+    server = await streamServer()
+    const [guest, other] = [await join(protocol), await join()]
+    await other.ask({ op: 'vcpu.offline', vcpu: 0 })
+    guest.send({ id: 1, ops: [halt] })
+    guest.send({ id: 2, ops: [] })
+    await guest.until(({ id }) => id === 2)
+    expect(answersOf(guest)).toEqual([2])
+    await other.ask({ op: 'vcpu.online', vcpu: 0 })
+    await guest.until(({ id }) => id === 1)
+  })
+
+  it('is not answered by what befalls a copy of its partition, where it may halt again', async () => {
+    server = await streamServer()
+    const { service, host, partitions } = server
+    const guest = await join(protocol)
+    guest.send({ id: 1, ops: [halt] })
+    guest.send({ id: 2, ops: [] })
+    await guest.until(({ id }) => id === 2)
+    const copies = [service.restore('p2', service.snapshot(host)), service.fork(host, 'p3')]
+    for (const { id } of copies) {
+      const other = await SocketClient.connected(`${partitions}/${id}/stream?kinds=`, protocol)
+      clients.push(other)
+      other.send({ id: 1, ops: [halt] })
+      other.send({ id: 2, ops: [kick] })
+      expect((await other.until(({ id }) => id === 1)).results).toEqual([{ ok: true, halted: true }])
+    }
+    guest.send({ id: 3, ops: [] })
+    await guest.until(({ id }) => id === 3)
+    expect(answersOf(guest)).toEqual([2, 3])
   })
 
   it('with two vCPUs in a batch waits for both', async () => {

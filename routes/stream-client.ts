@@ -42,6 +42,10 @@ export class StreamClient {
   /** Bytes that have moved when it was looked after last. */
   #movedBytes = 0
   #pingedAtMs = performance.now()
+  /** Lets the library end it: the client will send no more, and what it sent is not all answered yet. */
+  #finish: (() => void) | null = null
+  /** The client will send no more, and gets no more than what is on its way. */
+  #isFinished = false
 
   constructor(
     private readonly socket: WebSocket,
@@ -78,6 +82,7 @@ export class StreamClient {
       streams.leave(this)
     })
     this.#inbox = this.#readAhead(raw, streams)
+    this.#awaitEnd(raw)
     streams.join(this)
     this.session.begin(since, created_at === undefined ? undefined : Number(new Date(created_at)))
     // What it asks while it is told what it missed is read behind that.
@@ -106,8 +111,29 @@ export class StreamClient {
     // The library looks through what is left when a socket breaks, but not from where a frame begins.
     raw.prependListener('close', () => {
       this.#closing = true
+      this.#finish = null
     })
     return inbox
+  }
+
+  /**
+   * A client may send its last request and then no more (a FIN without a close frame): what it asked before
+   * is answered, however much that is. The socket finds out that nothing follows while it is paused, too.
+   */
+  #awaitEnd(raw: Socket): void {
+    const [library] = raw.listeners('end').slice(-1) as (() => void)[]
+    const finish = (): void => {
+      this.#finish = null
+      this.#isFinished = true
+      // The library ends the other direction: what is said afterwards would break what is on its way.
+      this.#outbox.flush()
+      this.#outbox.discard()
+      library.call(raw)
+    }
+    raw.off('end', library).on('end', () => {
+      if (this.#closing || (!this.#inbox.isStopped && this.#mayRead())) finish()
+      else this.#finish = finish
+    })
   }
 
   close(code: number, reason: string): void {
@@ -156,6 +182,7 @@ export class StreamClient {
     this.#tick()
     this.#lookForLife()
     if (nowMs - this.#pingedAtMs < PING_MS) return
+    if (this.#isFinished && this.#unanswered >= SLOW_PINGS) return this.socket.terminate()
     // A ping stands behind what is unread: who still has that to read is slow, and not gone.
     if (this.#unanswered > 0 && this.#outbox.buffered() === 0) return this.socket.terminate()
     if (this.#unanswered >= SLOW_PINGS) return this.#outbox.close(CLOSE_TOO_SLOW, 'the reader is too slow')
@@ -176,7 +203,8 @@ export class StreamClient {
   /** Whatever it sends is one; from who is not read from, that it reads. Its pongs may stand far behind. */
   #lookForLife(): void {
     const { bytesRead, bytesWritten, writableLength } = this.raw
-    const movedBytes = bytesRead + (this.socket.isPaused ? bytesWritten - writableLength : 0)
+    const isOnlyWritten = this.socket.isPaused || this.#isFinished
+    const movedBytes = bytesRead + (isOnlyWritten ? bytesWritten - writableLength : 0)
     if (movedBytes !== this.#movedBytes) this.#unanswered = 0
     this.#movedBytes = movedBytes
   }
@@ -188,7 +216,9 @@ export class StreamClient {
     this.#held = []
     for (const message of held) this.#receive(message)
     if (this.#mayRead()) this.#inbox.resume()
-    if (!this.#inbox.isStopped && this.#mayRead()) this.socket.resume()
+    if (this.#inbox.isStopped || !this.#mayRead()) return
+    if (this.#finish === null) this.socket.resume()
+    else this.#finish()
   }
 }
 

@@ -106,6 +106,9 @@ it('a burst of pings is answered with its last, and the stream goes on', async (
   expect(server.meter.clients).toBe(1)
 })
 
+const REST = part(0x80, asking(0).slice(9))
+const answeredIn = (text: string) => [...text.matchAll(/{"id":(\d+),"seq"/g)].map(([, id]) => Number(id))
+
 describe('what stands behind answers that are not read yet', () => {
   const READS = 40
   const LONG = 24_000
@@ -125,9 +128,32 @@ describe('what stands behind answers that are not read yet', () => {
     socket.write(Buffer.concat([...asked, end]))
     expect(await closeCode(socket)).toBe(1000)
     const text = Buffer.concat(chunks).toString('latin1')
-    expect([...text.matchAll(/{"id":(\d+),"seq"/g)].map(([, id]) => Number(id))).toEqual(
-      Array.from({ length: READS }, (_, i) => i + 1),
+    expect(answeredIn(text)).toEqual(Array.from({ length: READS }, (_, i) => i + 1))
+  })
+
+  it.each<[string, Buffer]>([
+    ['frames', Buffer.alloc(0)],
+    ['frames that the library reads', Buffer.concat([part(0x01, asking(0).slice(0, 9)), REST])],
+  ])('is read when they are, also where the client has ended its side: %s', async (_what, first) => {
+    await server.app.close()
+    server = await streamServer({ limits: { budgetBytes: LONG } })
+    const socket = await raw()
+    const asked = Array.from({ length: 8 }, (_, i) => reading(i + 1))
+    const { partition } = server.host
+    const { seq } = partition
+    socket.end(Buffer.concat([first, ...asked]))
+    await expect.poll(() => partition.seq).toBeGreaterThan(seq)
+    // What it is told meanwhile does not break what is on its way, either.
+    const other = await SocketClient.connected(server.url)
+    for (let i = 0; i < 20; i++) await other.ask(post(0, '0a'))
+    const chunks: Buffer[] = []
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk)).resume()
+    await once(socket, 'close')
+    other.socket.terminate()
+    expect(answeredIn(Buffer.concat(chunks).toString('latin1')).filter((id) => id > 0)).toEqual(
+      Array.from({ length: 8 }, (_, i) => i + 1),
     )
+    await expect.poll(() => server.meter.clients).toBe(0)
   })
 })
 

@@ -1,9 +1,12 @@
 /** How long a stream waits for whom, by its own defaults: pings, the send budget, the end of patience. */
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
+import { BinCodec } from '../../src/api/bin-codec.js'
 import { BIN_PROTOCOL } from '../../src/api/frames.js'
+import { binaryFrame, upgraded } from '../support/stream-raw.js'
 import {
   complete,
   PROTOCOLS,
@@ -159,6 +162,31 @@ describe.each(PROTOCOLS)('a reader that stops, in %s,', (protocol) => {
     vi.advanceTimersByTime(15_000)
     client.socket.resume()
     expect((await client.closed)[0]).toBe(4008)
+  })
+})
+
+describe('a client that has ended its side', () => {
+  it('is waited for while it reads, and cut off at the third ping if it does not', async () => {
+    await server.app.close()
+    server = await streamServer({ limits: { budgetBytes: 64 * MEGABYTE, cutBytes: 64 * MEGABYTE } })
+    const connection = once(server.app.server, 'connection') as Promise<[Socket]>
+    const client = await upgraded(server.url, BIN_PROTOCOL)
+    const [raw] = await connection
+    const ops = Array.from({ length: 100 }, () => ({ op: 'mem.read', gpa: 0, len: 65_536 }) as const)
+    const ask = (id: number) => binaryFrame(new BinCodec().encodeOps(id, ops, false))
+    client.end(Buffer.concat([ask(1), ask(2)]))
+    await expect.poll(() => raw.writableEnded && raw.writableLength > 0).toBe(true)
+    const { writableLength } = raw
+    vi.advanceTimersByTime(30_000)
+    while (raw.writableLength === writableLength) {
+      client.read()
+      await turn()
+    }
+    vi.advanceTimersByTime(30_000)
+    expect([server.meter.clients, raw.writableLength > 0]).toEqual([1, true])
+    vi.advanceTimersByTime(15_000)
+    await expect.poll(() => server.meter.clients).toBe(0)
+    client.destroy()
   })
 })
 

@@ -1,14 +1,15 @@
 /** `synic.v1.bin`: records of 32-bit words, many to a message, for load. Layouts: docs/streams.md. */
 import { BIN_PROTOCOL, FILTER_VCPUS_MAX, type Filter, NOTIFICATION_KINDS } from '../api/frames.js'
 import * as r from '../api/records.js'
-import { NAME_PATTERN } from '../api/wire.js'
+import { NAME_PATTERN, NAME_RULE } from '../api/wire.js'
 import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
 import type { Answered, Batch, Protocol, Requests, Run, StreamPartition } from './protocol.js'
 import type { FrameBuffer } from './websocket-frames.js'
 
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+// A mark of byte order is no letter of a name.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 /** Where answers are put together. */
 export class BinScratch {
@@ -82,31 +83,34 @@ export class BinProtocol implements Protocol {
   /** Returns where the next record begins, or what is wrong. */
   #readRecord(words: Int32Array, at: number, end: number, requests: Requests): number | string {
     const length = words[at + 1]
-    if (at + 2 > end || length < 2 || length > end - at) return `word ${at + 1} must be the record's length`
+    if (at + 2 > end || length < 2 || length > end - at) return lengthMistake(at, end)
     switch (words[at] & r.RECORD_TAG) {
       case r.RECORD_BATCH:
         return this.#readBatch(words, at, end, requests)
       case r.RECORD_SUBSCRIBE: {
         const filter = filterOf(words, at)
-        if (filter === undefined) return `word ${at} must begin a subscription`
+        if (typeof filter === 'string') return filter
         requests.subscribe(words[at + 2] >>> 0, filter)
         return at + length
       }
       case r.RECORD_NAME:
-        return this.#learnName(words, at) ? at + length : `word ${at} must begin a name`
+        return this.#learnName(words, at) ?? at + length
       default:
-        return `word ${at} must begin a batch, a subscription or a name`
+        return `word ${at} must begin a batch, a subscription or a name: 0x80, 0x81 or 0x82 in bits 7:0`
     }
   }
 
   #readBatch(words: Int32Array, at: number, end: number, requests: Requests): number | string {
-    if (words[at + 1] !== r.BATCH_WORDS || (words[at] & ~(r.RECORD_TAG | r.BATCH_STOPS_ON_FAULT)) !== 0) {
-      return `word ${at} must begin a batch`
+    if ((words[at] & ~(r.RECORD_TAG | r.BATCH_STOPS_ON_FAULT)) !== 0) {
+      return `word ${at} has a flag that no batch has: bit 8 is the only one`
+    }
+    if (words[at + 1] !== r.BATCH_WORDS) {
+      return `word ${at + 1} must be ${r.BATCH_WORDS}: the ops are not in the length of their batch`
     }
     const count = words[at + 3] >>> 0
     const from = at + r.BATCH_WORDS
     const next = skip(words, from, end, count)
-    if (next < 0) return `word ${at + 3} must be the number of ops that follow`
+    if (next < 0) return `word ${at + 3} must be the number of ops that follow: word ${~next} begins none`
     const { batch } = this
     batch.id = words[at + 2] >>> 0
     batch.stops = (words[at] & r.BATCH_STOPS_ON_FAULT) !== 0
@@ -118,13 +122,19 @@ export class BinProtocol implements Protocol {
     return next
   }
 
-  #learnName(words: Int32Array, at: number): boolean {
+  /** Undefined, or what is wrong. */
+  #learnName(words: Int32Array, at: number): string | undefined {
     const number = words[at + 2]
-    const text = words[at + 1] < r.NAME_WORDS ? undefined : textAt(words, at, at + 3)
-    if (text === undefined || number < 1 || number > r.NAME_NUMBER_MAX || !NAME_PATTERN.test(text))
-      return false
+    if (hasFlags(words, at)) return `word ${at} has a flag, and a name has none`
+    if (words[at + 1] < r.NAME_WORDS) return `word ${at + 1} must be ${r.NAME_WORDS} or more`
+    if (number < 1 || number > r.NAME_NUMBER_MAX) {
+      return `word ${at + 2} must be the number of a name, from 1 to ${r.NAME_NUMBER_MAX}`
+    }
+    const text = textAt(words, at, at + 3)
+    if (text === undefined) return `word ${at + 3} must be the count of bytes to the record's end`
+    if (!NAME_PATTERN.test(text)) return `word ${at + 4} must begin ${NAME_RULE}`
     this.#names[number] = text
-    return true
+    return undefined
   }
 
   hello(outlet: Outlet, { id, lastN, createdAt }: StreamPartition): void {
@@ -172,12 +182,22 @@ function send(outlet: Outlet, record: r.RecordBuffer): void {
   outlet.record(record.words, 0, record.length)
 }
 
-/** Where the record behind the next `count` ones begins; -1 if they do not fit in. */
+function lengthMistake(at: number, end: number): string {
+  const must = `word ${at + 1} must be the record's length in words`
+  if (at + 2 > end) return `${must}, and the message ends before it`
+  return `${must}, from 2 to the ${end - at} that there are`
+}
+
+function hasFlags(words: Int32Array, at: number): boolean {
+  return (words[at] & ~r.RECORD_TAG) !== 0
+}
+
+/** Where the record behind the next `count` ones begins; ~ of where there is none if there are fewer. */
 function skip(words: Int32Array, from: number, end: number, count: number): number {
   let at = from
   for (let i = 0; i < count; i++) {
     const length = words[at + 1]
-    if (at + 2 > end || length < 2 || length > end - at) return -1
+    if (at + 2 > end || length < 2 || length > end - at) return ~at
     at += length
   }
   return at
@@ -190,17 +210,20 @@ function textAt(words: Int32Array, at: number, count: number): string | undefine
   return decoder.decode(new Uint8Array(words.buffer, words.byteOffset + (count + 1) * 4, bytes))
 }
 
-function filterOf(words: Int32Array, at: number): Filter | undefined {
+/** What is to be told, or what is wrong. */
+function filterOf(words: Int32Array, at: number): Filter | string {
+  const length = words[at + 1]
+  if (hasFlags(words, at)) return `word ${at} has a flag, and a subscription has none`
+  if (length < r.SUBSCRIBE_WORDS) return `word ${at + 1} must be ${r.SUBSCRIBE_WORDS} or more`
   const mask = words[at + 3]
+  if ((mask & ~r.ALL_KINDS) !== 0) {
+    return `word ${at + 3} must be a mask of kinds, in bits 0 to ${NOTIFICATION_KINDS.length - 1}`
+  }
   const count = words[at + 4]
   const listed = count === -1 ? 0 : count
-  if (
-    listed < 0 ||
-    listed > FILTER_VCPUS_MAX ||
-    words[at + 1] !== r.SUBSCRIBE_WORDS + listed ||
-    (mask & ~r.ALL_KINDS) !== 0
-  )
-    return undefined
+  if (listed < 0 || listed > FILTER_VCPUS_MAX || length !== r.SUBSCRIBE_WORDS + listed) {
+    return `word ${at + 4} must be -1, or the count of vCPUs to the record's end: ${FILTER_VCPUS_MAX} at most`
+  }
   const kinds = NOTIFICATION_KINDS.filter((_, kind) => (mask & (1 << kind)) !== 0)
   if (count === -1) return { kinds }
   const from = at + r.SUBSCRIBE_WORDS

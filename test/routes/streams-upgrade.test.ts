@@ -73,6 +73,51 @@ describe('an upgrade that is refused', () => {
   })
 })
 
+describe('an upgrade with', () => {
+  const HANDSHAKE = ['sec-websocket-version: 13', 'sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==']
+  const asked = async (path: string, headers: readonly string[]): Promise<string> => {
+    const { hostname, port } = new URL(server.url)
+    const socket = connect(Number(port), hostname)
+    const lines = [`GET ${path} HTTP/1.1`, `host: ${host}`, 'connection: upgrade', ...headers]
+    socket.write(`${lines.join('\r\n')}\r\n\r\n`)
+    return text(socket)
+  }
+
+  it.each([
+    ['another key', ['upgrade: websocket', HANDSHAKE[0], 'sec-websocket-key: abc'], 'Sec-WebSocket-Key'],
+    ['no version', ['upgrade: websocket', HANDSHAKE[1]], 'Sec-WebSocket-Version'],
+    ['another protocol', ['upgrade: h2c', ...HANDSHAKE], 'Upgrade'],
+    [
+      'a list that is none',
+      ['upgrade: websocket', ...HANDSHAKE, 'sec-websocket-protocol: a,,b'],
+      'Sec-WebSocket-Protocol',
+    ],
+  ])('%s is no handshake, and is told so in a line', async (_what, headers, name) => {
+    const answer = await asked('/v1/partitions/p1/stream', headers)
+    expect(answer).toMatch(/^HTTP\/1.1 400 /)
+    expect(answer).toMatch(new RegExp(`\r\n\r\n.*Invalid ${name} header|invalid ${name} header$`))
+  })
+
+  it('more than a request line may have', async () => {
+    const path = `/v1/partitions/p1/stream?vcpus=${'1,'.repeat(10_000)}`
+    const answer = await asked(path, ['upgrade: websocket', ...HANDSHAKE])
+    expect(answer).toMatch(/^HTTP\/1.1 431 (.|\s)*"type":"\/problems\//)
+  })
+})
+
+it('more streams a second than may be asked for are refused before the upgrade', async () => {
+  const busy = await streamServer({ app: { requestsPerSecond: 1 } })
+  const first = new WebSocket(busy.url)
+  await once(first, 'message')
+  const second = new WebSocket(busy.url)
+  second.on('error', () => {})
+  const [, reply] = (await once(second, 'unexpected-response')) as [unknown, IncomingMessage]
+  expect([reply.statusCode, reply.headers['retry-after']]).toEqual([429, '1'])
+  expect(JSON.parse(await text(reply))).toMatchObject({ type: '/problems/too-many-requests' })
+  first.terminate()
+  await busy.app.close()
+})
+
 describe('the page of', () => {
   it.each([
     ['this server', () => `http://${host}`, 101],

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { streamPartition } from '../../routes/stream-partition.js'
 import { BinCodec } from '../../src/api/bin-codec.js'
 import { ALL_KINDS, RECORD_BATCH, RECORD_NAME, RECORD_SUBSCRIBE } from '../../src/api/records.js'
+import { NAME_RULE } from '../../src/api/wire.js'
 import { PORT_EVENT, PORT_MESSAGE } from '../../src/hv/hypercalls.js'
 import { CLAIMS_MAX, MEMORY_OP_BYTES_MAX, ROUTE_ENTRIES_WIRE_MAX } from '../../src/hv/limits.js'
 import { PAYLOAD_BYTES_MAX } from '../../src/hv/messages.js'
@@ -171,52 +172,83 @@ describe('an op that breaks a rule', () => {
 
 type BadFrame = [why: string, words: readonly number[], reason: string]
 
+const lengthUpTo = (words: number) =>
+  `word 1 must be the record’s length in words, from 2 to the ${words} that there are`
+const opsBefore = (word: number) => `word 3 must be the number of ops that follow: word ${word} begins none`
+const NO_RECORD = 'word 0 must begin a batch, a subscription or a name: 0x80, 0x81 or 0x82 in bits 7:0'
+const NO_VCPUS = 'word 4 must be -1, or the count of vCPUs to the record’s end: 4096 at most'
+const NO_BYTES = 'word 3 must be the count of bytes to the record’s end'
+const NO_NAME = `word 4 must begin ${NAME_RULE}`
+
 const BAD_FRAMES: readonly BadFrame[] = [
-  ['a word alone', [RECORD_BATCH], 'word 1 must be the record’s length'],
-  ['length 0', [RECORD_BATCH, 0, 7, 0], 'word 1 must be the record’s length'],
-  ['length 1', [RECORD_NAME, 1, 7, 0], 'word 1 must be the record’s length'],
-  ['a negative length', [RECORD_BATCH, -4, 7, 0], 'word 1 must be the record’s length'],
   [
-    'a length beyond the frame',
-    [RECORD_SUBSCRIBE, 6, 7, ALL_KINDS, -1],
-    'word 1 must be the record’s length',
+    'a word alone',
+    [RECORD_BATCH],
+    'word 1 must be the record’s length in words, and the message ends before it',
   ],
-  ['length 2^31-1', [RECORD_BATCH, MOST, 7, 0], 'word 1 must be the record’s length'],
-  ['an unknown tag', [0x7f, 2], 'word 0 must begin a batch, a subscription or a name'],
-  ['an op outside a batch', opRecord(GOOD), 'word 0 must begin a batch, a subscription or a name'],
-  ['a record of the server', [0xc0, 2], 'word 0 must begin a batch, a subscription or a name'],
-  ['a bit that no batch has', [RECORD_BATCH | 0x200, 4, 7, 0], 'word 0 must begin a batch'],
-  ['a batch of five words', [RECORD_BATCH, 5, 7, 0, 0], 'word 0 must begin a batch'],
-  ['a batch without a count', [RECORD_BATCH, 3, 7], 'word 0 must begin a batch'],
-  ['ops that are not there', [RECORD_BATCH, 4, 7, 1], 'word 3 must be the number of ops that follow'],
+  ['length 0', [RECORD_BATCH, 0, 7, 0], lengthUpTo(4)],
+  ['length 1', [RECORD_NAME, 1, 7, 0], lengthUpTo(4)],
+  ['a negative length', [RECORD_BATCH, -4, 7, 0], lengthUpTo(4)],
+  ['a length beyond the frame', [RECORD_SUBSCRIBE, 6, 7, ALL_KINDS, -1], lengthUpTo(5)],
+  ['length 2^31-1', [RECORD_BATCH, MOST, 7, 0], lengthUpTo(4)],
+  ['an unknown tag', [0x7f, 2], NO_RECORD],
+  ['an op outside a batch', opRecord(GOOD), NO_RECORD],
+  ['a record of the server', [0xc0, 2], NO_RECORD],
   [
-    '2^31-1 ops',
-    [RECORD_BATCH, 4, 7, MOST, ...opRecord(GOOD)],
-    'word 3 must be the number of ops that follow',
+    'a bit that no batch has',
+    [RECORD_BATCH | 0x200, 4, 7, 0],
+    'word 0 has a flag that no batch has: bit 8 is the only one',
   ],
-  ['-1 ops', [RECORD_BATCH, 4, 7, -1, ...opRecord(GOOD)], 'word 3 must be the number of ops that follow'],
+  [
+    'a batch of five words',
+    [RECORD_BATCH, 5, 7, 0, 0],
+    'word 1 must be 4: the ops are not in the length of their batch',
+  ],
+  [
+    'a batch without a count',
+    [RECORD_BATCH, 3, 7],
+    'word 1 must be 4: the ops are not in the length of their batch',
+  ],
+  ['ops that are not there', [RECORD_BATCH, 4, 7, 1], opsBefore(4)],
+  ['2^31-1 ops', [RECORD_BATCH, 4, 7, MOST, ...opRecord(GOOD)], opsBefore(11)],
+  ['-1 ops', [RECORD_BATCH, 4, 7, -1, ...opRecord(GOOD)], opsBefore(11)],
   ...[0, 1, -1, MOST, 8].map((length): BadFrame => {
     const words = [RECORD_BATCH, 4, 7, 1, ...opRecord({ ...GOOD, length })]
-    return [`an op of length ${length}`, words, 'word 3 must be the number of ops that follow']
+    return [`an op of length ${length}`, words, opsBefore(4)]
   }),
-  ['a subscription without vCPUs', [RECORD_SUBSCRIBE, 4, 7, 0], 'word 0 must begin a subscription'],
-  ['kinds that do not exist', [RECORD_SUBSCRIBE, 5, 7, 1 << 10, -1], 'word 0 must begin a subscription'],
-  ['all 32 kinds', [RECORD_SUBSCRIBE, 5, 7, -1, -1], 'word 0 must begin a subscription'],
-  ['fewer vCPUs than counted', [RECORD_SUBSCRIBE, 6, 7, 0, 2, 0], 'word 0 must begin a subscription'],
-  ['-2 vCPUs', [RECORD_SUBSCRIBE, 5, 7, 0, -2], 'word 0 must begin a subscription'],
-  ['2^31-1 vCPUs', [RECORD_SUBSCRIBE, 5, 7, 0, MOST], 'word 0 must begin a subscription'],
-  ['name 0', name(0, 'mshv'), 'word 0 must begin a name'],
-  ['name -1', name(-1, 'mshv'), 'word 0 must begin a name'],
-  ['name 4096', name(4096, 'mshv'), 'word 0 must begin a name'],
-  ['a name without letters', name(2, ''), 'word 0 must begin a name'],
-  ['a name of 65 letters', name(2, 'x'.repeat(65)), 'word 0 must begin a name'],
-  ['a name with a blank', name(2, 'a b'), 'word 0 must begin a name'],
-  ['a name that is no UTF-8', [RECORD_NAME, 5, 2, 1, 0xff], 'word 0 must begin a name'],
-  ['a name without a text', [RECORD_NAME, 3, 2], 'word 0 must begin a name'],
-  ['a name longer than its record', [RECORD_NAME, 5, 2, 5, 0x6161_6161], 'word 0 must begin a name'],
-  ['a name shorter than its record', [RECORD_NAME, 6, 2, 4, 0x6161_6161, 0], 'word 0 must begin a name'],
-  ['a name of -1 bytes', [RECORD_NAME, 4, 2, -1], 'word 0 must begin a name'],
-  ['a name of 2^31-1 bytes', [RECORD_NAME, 5, 2, MOST, 0], 'word 0 must begin a name'],
+  ['a subscription without vCPUs', [RECORD_SUBSCRIBE, 4, 7, 0], 'word 1 must be 5 or more'],
+  [
+    'kinds that do not exist',
+    [RECORD_SUBSCRIBE, 5, 7, 1 << 10, -1],
+    'word 3 must be a mask of kinds, in bits 0 to 9',
+  ],
+  ['all 32 kinds', [RECORD_SUBSCRIBE, 5, 7, -1, -1], 'word 3 must be a mask of kinds, in bits 0 to 9'],
+  ['fewer vCPUs than counted', [RECORD_SUBSCRIBE, 6, 7, 0, 2, 0], NO_VCPUS],
+  ['-2 vCPUs', [RECORD_SUBSCRIBE, 5, 7, 0, -2], NO_VCPUS],
+  ['2^31-1 vCPUs', [RECORD_SUBSCRIBE, 5, 7, 0, MOST], NO_VCPUS],
+  [
+    'a subscription with a flag',
+    [RECORD_SUBSCRIBE | 0x100, 5, 7, 0, -1],
+    'word 0 has a flag, and a subscription has none',
+  ],
+  [
+    'a name with a flag',
+    [RECORD_NAME | 0x100, ...name(1, 'mshv').slice(1)],
+    'word 0 has a flag, and a name has none',
+  ],
+  ['a name behind a mark of byte order', name(2, '\ufeffvmbus'), NO_NAME],
+  ['name 0', name(0, 'mshv'), 'word 2 must be the number of a name, from 1 to 4095'],
+  ['name -1', name(-1, 'mshv'), 'word 2 must be the number of a name, from 1 to 4095'],
+  ['name 4096', name(4096, 'mshv'), 'word 2 must be the number of a name, from 1 to 4095'],
+  ['a name without letters', name(2, ''), NO_NAME],
+  ['a name of 65 letters', name(2, 'x'.repeat(65)), NO_NAME],
+  ['a name with a blank', name(2, 'a b'), NO_NAME],
+  ['a name that is no UTF-8', [RECORD_NAME, 5, 2, 1, 0xff], NO_NAME],
+  ['a name without a text', [RECORD_NAME, 3, 2], 'word 1 must be 4 or more'],
+  ['a name longer than its record', [RECORD_NAME, 5, 2, 5, 0x6161_6161], NO_BYTES],
+  ['a name shorter than its record', [RECORD_NAME, 6, 2, 4, 0x6161_6161, 0], NO_BYTES],
+  ['a name of -1 bytes', [RECORD_NAME, 4, 2, -1], NO_BYTES],
+  ['a name of 2^31-1 bytes', [RECORD_NAME, 5, 2, MOST, 0], NO_BYTES],
 ]
 
 describe('a frame that is none', () => {
@@ -225,6 +257,8 @@ describe('a frame that is none', () => {
     const before = stateOf(host)
     send(words)
     expect(c.closed).toEqual([[4000, reason.replace('’', "'")]])
+    // As much as a close frame has room for (RFC 6455, section 5.5).
+    expect(reason.length).toBeLessThanOrEqual(123)
     expect([stateOf(host), frames()]).toEqual([before, []])
   })
 

@@ -92,6 +92,8 @@ export class EventOrder {
 const isSameTime = (a: string, b: string) => Date.parse(a) === Date.parse(b)
 
 interface Reader {
+  /** The loop that it belongs to. */
+  readonly loop: object
   readonly resolve: (result: IteratorResult<StreamEvent, undefined>) => void
   readonly reject: (reason: unknown) => void
 }
@@ -125,13 +127,22 @@ export class EventQueue {
     for (const reader of this.#readers.splice(0)) this.#finish(reader)
   }
 
-  next(): Promise<IteratorResult<StreamEvent, undefined>> {
+  /** The next event for a loop. */
+  next(loop: object): Promise<IteratorResult<StreamEvent, undefined>> {
     const value = this.#take()
     if (value !== undefined) return Promise.resolve({ done: false, value })
     return new Promise((resolve, reject) => {
-      if (this.#over) this.#finish({ resolve, reject })
-      else this.#readers.push({ resolve, reject })
+      const reader = { loop, resolve, reject }
+      if (this.#over) this.#finish(reader)
+      else this.#readers.push(reader)
     })
+  }
+
+  /** A loop was left: what it still waits for is for the next one. */
+  leave(loop: object): void {
+    const left = this.#readers.filter((reader) => reader.loop === loop)
+    this.#readers = this.#readers.filter((reader) => reader.loop !== loop)
+    for (const { resolve } of left) resolve({ done: true, value: undefined })
   }
 
   #take(): StreamEvent | undefined {
@@ -160,7 +171,7 @@ export class EventQueue {
     else lost.push({ kind: 'gap', from, to })
   }
 
-  #finish({ resolve, reject }: Reader): void {
+  #finish({ resolve, reject }: Pick<Reader, 'resolve' | 'reject'>): void {
     const error = this.#error
     this.#error = undefined
     if (error === undefined) resolve({ done: true, value: undefined })

@@ -9,6 +9,17 @@ type Frame = string | Uint8Array
 const encoder = new TextEncoder()
 const bytesOf = (frame: Frame) => (typeof frame === 'string' ? encoder.encode(frame).length : frame.length)
 
+/** What `synic.v1.bin` has room for. */
+const ID_MAX = 0xffff_ffff
+
+/** A number for the next request: never 0, and none that somebody waits for. */
+export function nextId(last: number, isTaken: (id: number) => boolean): number {
+  let id = last
+  do id = id >= ID_MAX ? 1 : id + 1
+  while (isTaken(id))
+  return id
+}
+
 interface Pending {
   readonly frame: Frame
   readonly resolve: (result: BatchResult) => void
@@ -47,6 +58,11 @@ export class Requests {
     } finally {
       signal?.removeEventListener('abort', stop)
     }
+  }
+
+  /** Is this the number of one that waits, or that was given up and may still be answered? */
+  has(id: number): boolean {
+    return this.#pending.has(id) || this.#givenUp.has(id)
   }
 
   /** Sends what has not been sent. */

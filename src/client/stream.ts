@@ -7,14 +7,17 @@ import { Connection, type Ending } from './connection.js'
 import { SynicdError, SynicdStreamClosed, SynicdUnexpectedReply, SynicdUnreachable } from './errors.js'
 import { EventOrder, EventQueue, type StreamEvent } from './events.js'
 import type { BatchResult } from './partition.js'
-import { Requests } from './requests.js'
+import { nextId, Requests } from './requests.js'
 import * as o from './stream-options.js'
+import { orAborted, pause } from './waits.js'
 import { type Connect, connector } from './web-socket.js'
 
 /** A peer that does not answer the close frame is not waited for any longer. */
 const CLOSE_PATIENCE_MS = 1000
 const CLOSE_NORMAL = 1000
 const EXCERPT_LENGTH = 120
+/** Letters of a list in the query; servers take a request line and headers of 16 KiB. */
+const LISTED_MAX = 2000
 const CLOSE_TOO_SLOW: typeof frames.CLOSE_TOO_SLOW = 4008
 /** RFC 6455, section 7.4.1. */
 const CLOSE_TOO_LARGE = 1009
@@ -69,6 +72,7 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
   #reason: unknown
   #lastId = 0
   #wake = () => {}
+  #goodbye = Promise.resolve()
   #tellOpened: (hello: Hello['hello']) => void = () => {}
   #failOpened: (reason: unknown) => void = () => {}
   #tellEnded: (reason: unknown) => void = () => {}
@@ -123,7 +127,7 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
    */
   async ops(ops: readonly Op[], options: o.SendOptions = {}): Promise<BatchResult> {
     if (this.#closing) throw this.#reason
-    const id = ++this.#lastId
+    const id = this.#nextId()
     const frame = this.#codec.encodeOps(id, ops, options.stopOnFault === true)
     return this.#requests.add(id, frame, this.#send, options.signal)
   }
@@ -137,7 +141,7 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
     signal?.throwIfAborted()
     if (this.#closing) throw this.#reason
     this.#filter = { kinds: filter.kinds, vcpus: filter.vcpus }
-    const id = ++this.#lastId
+    const id = this.#nextId()
     const n = new Promise<number>((resolve, reject) => {
       this.#subscriptions.set(id, { filter: this.#filter, resolve, reject })
     })
@@ -148,9 +152,13 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
   /** Events from here on; see the class. Leaving the loop does not close the stream. */
   [Symbol.asyncIterator](): AsyncIterator<StreamEvent, undefined> {
     if (this.#options.onEvent !== undefined) throw new TypeError('the events of this stream go to onEvent')
+    const loop = {}
     return {
-      next: () => this.#queue.next(),
-      return: async () => ({ done: true, value: undefined }),
+      next: () => this.#queue.next(loop),
+      return: async () => {
+        this.#queue.leave(loop)
+        return { done: true, value: undefined }
+      },
     }
   }
 
@@ -163,13 +171,8 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
     if (!this.#closing) this.#reason = reason
     this.#closing = true
     if (drain) await orAborted(this.#requests.idle(), signal).catch(() => {})
-    const connection = this.#connection
     this.#end(this.#reason, undefined)
-    if (connection === undefined) return
-    const { done, stop } = pause(CLOSE_PATIENCE_MS)
-    await Promise.race([connection.ended, done])
-    stop()
-    connection.abandon()
+    await this.#goodbye
   }
 
   /** One connection after the other, until it is over. */
@@ -200,6 +203,12 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
     }
   }
 
+  #nextId(): number {
+    const isTaken = (id: number) => this.#requests.has(id) || this.#subscriptions.has(id)
+    this.#lastId = nextId(this.#lastId, isTaken)
+    return this.#lastId
+  }
+
   #isOver(): boolean {
     return this.#state === 'closed'
   }
@@ -224,11 +233,16 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
     return connection
   }
 
-  /** Where to connect so that it goes on behind the last event, and the filter that this asks for. */
+  /**
+   * Where to connect so that it goes on behind the last event, and the filter that this asks for: the one in
+   * force, or less where a list is too long for a request line.
+   */
   #address(): { url: string; filter: StreamFilter } {
-    const filter = this.#filter
+    const listed = this.#filter.vcpus?.join(',')
+    const isTooLong = listed !== undefined && listed.length > LISTED_MAX
+    const filter = isTooLong ? { kinds: this.#filter.kinds } : this.#filter
     const query = {
-      vcpus: filter.vcpus?.join(','),
+      vcpus: isTooLong ? undefined : listed,
       kinds: filter.kinds?.join(','),
       since: this.#order.lastN?.toString(),
       created_at: this.#order.createdAt,
@@ -273,6 +287,10 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
     // What it told may have had a callback end it.
     if (this.#isOver()) return
     this.#state = 'open'
+    if (asked !== this.#filter && this.#subscriptions.size === 0) {
+      const nobody = () => {}
+      this.#subscriptions.set(this.#nextId(), { filter: this.#filter, resolve: nobody, reject: nobody })
+    }
     for (const [id, { filter, resolve }] of this.#subscriptions) {
       // The connection was asked for with the newest filter, or with one that is out of date by now.
       if (asked !== this.#filter) this.#send(this.#codec.encodeSubscribe(id, filter))
@@ -326,7 +344,7 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
     this.#queue.end(error)
     this.#tellEnded(error)
     this.#wake()
-    this.#connection?.close()
+    if (this.#connection !== undefined) this.#goodbye = leave(this.#connection)
   }
 }
 
@@ -343,29 +361,13 @@ function excerptOf(data: string | ArrayBuffer): string {
   return typeof data === 'string' ? data.slice(0, EXCERPT_LENGTH) : `${data.byteLength} bytes`
 }
 
-/** The same, but no longer than the signal lets it. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise
-  let stop = () => {}
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason)
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop)
-  })
-  return Promise.race([promise, aborted]).finally(() => signal.removeEventListener('abort', stop))
-}
-
-/** A wait that can be cut short. */
-function pause(ms: number): { done: Promise<void>; stop: () => void } {
-  let stop = () => {}
-  const done = new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    stop = () => {
-      clearTimeout(timer)
-      resolve()
-    }
-  })
-  return { done, stop }
+/** Also a server that does not answer keeps no process alive. */
+async function leave(connection: Connection): Promise<void> {
+  connection.close()
+  const { done, stop } = pause(CLOSE_PATIENCE_MS)
+  await Promise.race([connection.ended, done])
+  stop()
+  connection.abandon()
 }
 
 /** What a callback throws is its own bug, not the stream's: it surfaces as an uncaught error. */

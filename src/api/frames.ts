@@ -99,7 +99,7 @@ export const StreamQuery = z.strictObject({
     .optional()
     .meta({ description: 'First tell what came after this notification: `41`.' }),
   created_at: z
-    .union([z.iso.datetime(), integerText(0, TIME_MAX)], { error: TIME_RULE })
+    .union([z.iso.datetime({ error: TIME_RULE }), integerText(0, TIME_MAX)], { error: TIME_RULE })
     .optional()
     .meta({
       description:

@@ -3,6 +3,7 @@
 import { ClientFrame, JSON_PROTOCOL, SubscribeFrame, UncheckedOps } from '../api/frames.js'
 import { hasTooManyParts, JSON_PARTS_RULE } from '../api/json-text.js'
 import { putNotification } from '../api/notification.js'
+import { fieldProblems } from '../api/problem.js'
 import type { Incoming } from './incoming.js'
 import type { Outlet } from './outbox.js'
 import type { Answered, Protocol, Requests, Run, StreamPartition } from './protocol.js'
@@ -106,7 +107,8 @@ function mistakeOf(frame: unknown): string {
   if (issue.code === 'unrecognized_keys') {
     return `${[...issue.path, issue.keys[0]].join('/')} is no member of this frame`
   }
-  return `${issue.path.join('/')}: ${issue.message}`
+  const [{ path, message }] = fieldProblems([issue])
+  return `${path} ${message}`
 }
 
 function isOps(frame: unknown): frame is OpsFrame {

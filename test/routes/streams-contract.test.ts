@@ -111,14 +111,15 @@ describe('close code', () => {
     ['a vCPU that is no number', 'vcpus=x'],
     ['a number below 0', 'since=-1'],
     ['an actor that is no name', 'actor=%20'],
-    ['a time that is none', 'since=1&created_at=yesterday'],
+    ['a time that is none', 'since=1&created_at=yesterday', 'created_at must be a time in UTC'],
+    ['no time', 'since=1&created_at=', 'created_at must be a time in UTC'],
     ['an unknown parameter', 'speed=9'],
     ['a parameter twice', 'since=1&since=2'],
-    ['an unknown parameter in another script', `${encodeURIComponent('скорость'.repeat(16))}=9`],
-  ])('4000 for a query with %s', async (_why, query) => {
+    ['an unknown parameter in another script', `${encodeURIComponent('скорость'.repeat(16))}=9`, '????'],
+  ])('4000 for a query with %s', async (_why, query, reason = ' must be ') => {
     server = await streamServer()
     const client = new SocketClient(`${server.url}?${query}`)
-    expect((await client.closed)[0]).toBe(4000)
+    expect(await client.closed).toEqual([4000, expect.stringContaining(reason)])
   })
 
   it('1007 for text that is no UTF-8', async () => {

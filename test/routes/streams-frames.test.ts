@@ -157,6 +157,14 @@ describe('what stands behind answers that are not read yet', () => {
   })
 })
 
+it('a message of more frames than a message may have is refused: 1008', async () => {
+  const socket = await raw()
+  const empty = part(0x00, '')
+  socket.write(Buffer.concat([part(0x01, asking(1)), ...Array.from({ length: 16_384 }, () => empty)]))
+  expect(await closeCode(socket)).toBe(1008)
+  await expect.poll(() => server.meter.clients).toBe(0)
+})
+
 it('a frame of more values than may be is refused before it is read', async () => {
   const client = await SocketClient.connected(server.url)
   client.socket.send(`{"id":1,"ops":[${'{},'.repeat(JSON_PARTS_MAX / 2)}{}]}`)

@@ -74,7 +74,7 @@ export class BinProtocol implements Protocol {
     for (let at = 0; at < end; ) {
       if (at > 0 && !requests.mayAsk()) return message.restFrom(4 * at)
       const next = this.#readRecord(words, at, end, requests)
-      if (typeof next === 'string') return next
+      if (typeof next === 'string') return asCame(next, message.wordsBefore)
       at = next
     }
     return undefined
@@ -180,6 +180,11 @@ export class BinProtocol implements Protocol {
 function send(outlet: Outlet, record: r.RecordBuffer): void {
   record.end()
   outlet.record(record.words, 0, record.length)
+}
+
+/** What is wrong with the rest of a message, by the words of the whole. */
+function asCame(mistake: string, wordsBefore: number): string {
+  return mistake.replace(/\bword (\d+)/g, (_, word: string) => `word ${Number(word) + wordsBefore}`)
 }
 
 function lengthMistake(at: number, end: number): string {

@@ -13,6 +13,8 @@ export class Incoming {
   /** How many bytes it has. */
   length = 0
   isBinary = false
+  /** Words of the message as it came that stood before this rest of it. */
+  wordsBefore = 0
   /** It is known that all of it is ASCII: what is short and text mostly is. */
   #isAscii = false
   /** Its memory is its own, and not used for the next one. */
@@ -46,7 +48,9 @@ export class Incoming {
   restFrom(from: number): Incoming {
     const rest = this.bytes.subarray(from, this.length)
     // A long message may stop many times: it is copied once.
-    return Incoming.of(this.#isKept ? rest : Buffer.from(rest), this.isBinary)
+    const message = Incoming.of(this.#isKept ? rest : Buffer.from(rest), this.isBinary)
+    message.wordsBefore = this.wordsBefore + from / WORD_BYTES
+    return message
   }
 
   /**

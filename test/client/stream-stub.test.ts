@@ -113,6 +113,22 @@ describe('close code', () => {
     expect(urls[1]).toContain(`&created_at=${encodeURIComponent(MADE)}&`)
     expect(urls[1]).toMatch(code === 1006 ? /since=[45]/ : /since=5/)
   })
+
+  it('1001 amid batches leaves in doubt what was not answered, and goes on with what comes', async () => {
+    onConnection = (socket, count) => {
+      say(socket, hello(0))
+      socket.on('message', (data) => {
+        const { id } = JSON.parse(String(data))
+        if (id !== 2) say(socket, { id, seq: id, results: [] })
+        else if (count === 1) socket.close(1001, 'the server is going away')
+      })
+    }
+    const cut = open()
+    const [answered, lost] = await Promise.allSettled([cut.ops([]), cut.ops([])])
+    expect(answered).toMatchObject({ value: { seq: 1 } })
+    expect(lost).toMatchObject({ reason: { name: 'SynicdInterrupted', cause: { code: 1001 } } })
+    expect(await cut.ops([])).toEqual({ seq: 3, results: [] })
+  })
 })
 
 describe('a batch that is too long for the server', () => {

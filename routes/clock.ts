@@ -12,5 +12,5 @@ export default async function clockRoutes(app: FastifyInstance, parts: RoutePart
   const router = new Router(app, parts.meter)
 
   router.on(getClock, ({ params }) => clockOf(service.get(params.pid)))
-  singleOp(router, service, advanceClock, CLOCK_ADVANCE, () => ({}))
+  singleOp(router, parts, advanceClock, CLOCK_ADVANCE, () => ({}))
 }

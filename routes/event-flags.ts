@@ -15,7 +15,7 @@ export default async function eventFlagRoutes(app: FastifyInstance, parts: Route
   router.on(getEvents, ({ params, query }) =>
     eventsView(service.get(params.pid), params.vp, query.nested ?? false),
   )
-  singleOp(router, service, signalEvent, EVENT_SIGNAL, (request) => ({ vcpu: numberOf(request, 'vp') }))
+  singleOp(router, parts, signalEvent, EVENT_SIGNAL, (request) => ({ vcpu: numberOf(request, 'vp') }))
   router.on(clearEvent, ({ params, query }) => {
     const { vp: vcpu, sint, flag } = params
     const place = { vcpu, sint, flag, nested: query.nested ?? false }

@@ -47,8 +47,8 @@ export default async function gsiRoutes(app: FastifyInstance, parts: RouteParts)
     return reply
   })
 
-  singleOp(router, service, assertGsi, GSI_ASSERT, gsi)
-  singleOp(router, service, bindIrqfd, IRQFD_BIND, gsi)
+  singleOp(router, parts, assertGsi, GSI_ASSERT, gsi)
+  singleOp(router, parts, bindIrqfd, IRQFD_BIND, gsi)
   router.on(unbindIrqfd, ({ params, query }) =>
     service.get(params.pid).applyOne({ op: 'irqfd.unbind', gsi: params.gsi }, query.actor),
   )

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
+import { IDEMPOTENCY_KEY, IdempotencyKey, KEY_RULE } from '../src/api/idempotency-key.js'
 import { InputError } from '../src/api/problem.js'
 import { sendJson } from './typed.js'
 
@@ -17,8 +18,6 @@ interface Kept {
   readonly digest: string
   readonly answer: Answer
 }
-
-const KEY = /^[\x21-\x7e]{1,128}$/
 
 export class IdempotencyStore {
   /** Least recently used first. */
@@ -47,7 +46,7 @@ export class IdempotencyStore {
     if (kept === undefined) return undefined
     if (kept.digest !== digest) {
       const message = 'must be new, or come with the body it came with before'
-      throw new InputError([{ path: 'idempotency-key', message }], 'idempotency-conflict')
+      throw new InputError([{ path: IDEMPOTENCY_KEY, message }], 'idempotency-conflict')
     }
     this.#kept.delete(key)
     this.#kept.set(key, kept)
@@ -70,7 +69,10 @@ export class IdempotencyStore {
 /** Digest and bookkeeping of an entry take about as much as a short answer. */
 const sizeOf = (key: string, { text }: Answer) => key.length + text.length + 256
 
-/** Requests that failed changed nothing, so only answers are kept. */
+/**
+ * Requests that failed changed nothing, so only answers are kept.
+ * @param scope operation and resource: elsewhere the same key is another one
+ */
 export function answerOnce(
   store: IdempotencyStore,
   reply: FastifyReply,
@@ -78,10 +80,10 @@ export function answerOnce(
   body: unknown,
   make: () => Answer,
 ): Answer {
-  const key = reply.request.headers['idempotency-key']
+  const key = reply.request.headers[IDEMPOTENCY_KEY]
   if (key === undefined) return send(reply, make())
-  if (typeof key !== 'string' || !KEY.test(key)) {
-    throw new InputError([{ path: 'idempotency-key', message: 'must be 1 to 128 visible characters' }])
+  if (!IdempotencyKey.safeParse({ [IDEMPOTENCY_KEY]: key }).success) {
+    throw new InputError([{ path: IDEMPOTENCY_KEY, message: `must be ${KEY_RULE}` }])
   }
   const place = `${scope} ${key}`
   const digest = createHash('sha256')

@@ -16,8 +16,8 @@ export default async function messageRoutes(app: FastifyInstance, parts: RoutePa
   router.on(getMessages, ({ params, query }) =>
     messagesView(service.get(params.pid), params.vp, query.nested ?? false),
   )
-  singleOp(router, service, postMessage, MESSAGE_POST, (request) => ({ vcpu: numberOf(request, 'vp') }))
-  singleOp(router, service, completeMessage, MESSAGE_COMPLETE, (request) => ({
+  singleOp(router, parts, postMessage, MESSAGE_POST, (request) => ({ vcpu: numberOf(request, 'vp') }))
+  singleOp(router, parts, completeMessage, MESSAGE_COMPLETE, (request) => ({
     vcpu: numberOf(request, 'vp'),
     sint: numberOf(request, 'sint', SINT_MAX),
   }))

@@ -31,7 +31,7 @@ export default async function msrRoutes(app: FastifyInstance, parts: RouteParts)
     readRegister(service.get(params.pid), params.vp, msrOf(request), query.by === 'host'),
   )
 
-  singleOp(router, service, writeMsr, MSR_WRITE, (request) => ({
+  singleOp(router, parts, writeMsr, MSR_WRITE, (request) => ({
     vcpu: numberOf(request, 'vp'),
     msr: msrOf(request),
   }))

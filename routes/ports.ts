@@ -13,13 +13,13 @@ export default async function portRoutes(app: FastifyInstance, parts: RouteParts
   const nothing = () => ({})
 
   router.on(ops.listPorts, ({ params }) => ({ items: portsOf(service.get(params.pid)) }))
-  singleOp(router, service, ops.createPort, PORT_CREATE, nothing)
+  singleOp(router, parts, ops.createPort, PORT_CREATE, nothing)
   router.on(ops.deletePort, ({ params, query }) =>
     service.get(params.pid).applyOne({ op: 'port.delete', port: params.port }, query.actor),
   )
 
   router.on(ops.listConnections, ({ params }) => ({ items: connectionsOf(service.get(params.pid)) }))
-  singleOp(router, service, ops.createConnection, CONNECTION_CREATE, nothing)
+  singleOp(router, parts, ops.createConnection, CONNECTION_CREATE, nothing)
   router.on(ops.deleteConnection, ({ params, query }) => {
     const op = { op: 'connection.delete', connection: params.connection }
     return service.get(params.pid).applyOne(op, query.actor)

@@ -1,5 +1,5 @@
 /** Scenarios: the library, runs of it or of the client's own, and their traces. */
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { NDJSON_TYPE } from '../src/api/operations/partitions.js'
 import * as operations from '../src/api/operations/scenarios.js'
 import { YAML_TYPE } from '../src/api/operations/service.js'
@@ -15,8 +15,9 @@ import { scenarioLibrary, summaryOf } from '../src/scenario/library.js'
 import { TEXT_BYTES_MAX } from '../src/scenario/limits.js'
 import { ScenarioError } from '../src/scenario/problems.js'
 import { Runs } from '../src/scenario/runs.js'
+import { type Answer, answerOnce } from './idempotency.js'
 import type { RouteParts } from './parts.js'
-import { Router, sendJson } from './typed.js'
+import { Router } from './typed.js'
 
 function documentOf(name: string): ScenarioDocument {
   const document = scenarioLibrary().get(name)
@@ -73,12 +74,10 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
     done()
   })
 
-  const start = ({ document, params, text }: OwnRun, reply: FastifyReply): void => {
+  const start = ({ document, params, text }: OwnRun): Answer => {
     if (runs.isFull) throw new InputError([], 'limit-runs', 'As many runs wait as may; try again later.')
     const run = asInput(() => runs.start(document, params, text), '', 'invalid-request')
-    reply.code(202)
-    reply.header('location', `/v1/runs/${run.id}`)
-    sendJson(reply, run)
+    return { status: 202, text: JSON.stringify(run), location: `/v1/runs/${run.id}` }
   }
   const runOf = (rid: string) => {
     const run = runs.get(rid)
@@ -88,8 +87,11 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
 
   router.on(operations.listScenarios, () => ({ items: [...scenarioLibrary().values()].map(summaryOf) }))
   router.on(operations.getScenario, ({ params }) => documentOf(params.name))
-  router.on(operations.startRun, ({ params, body }, _request, reply) => {
-    start({ document: documentOf(params.name), params: body.with }, reply)
+  router.on(operations.startRun, ({ params, body }, request, reply) => {
+    const document = documentOf(params.name)
+    answerOnce(parts.idempotency, reply, `run ${params.name}`, request.body, () =>
+      start({ document, params: body.with }),
+    )
     return reply
   })
   // A scope of its own: nothing else takes YAML.
@@ -99,9 +101,10 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
     scope.addContentTypeParser<string>(types, bounded, (_request, body, done) =>
       done(null, new YamlBody(body)),
     )
-    new Router(scope, parts.meter).raw(operations.startOwnRun, (request, reply) =>
-      start(ownRequest(request.body), reply),
-    )
+    new Router(scope, parts.meter).raw(operations.startOwnRun, (request, reply) => {
+      const { body } = request
+      answerOnce(parts.idempotency, reply, 'run', body, () => start(ownRequest(body)))
+    })
   })
   router.on(operations.getRun, ({ params }) => runOf(params.rid))
   router.on(operations.getRunTrace, ({ params, query }, _request, reply) => {

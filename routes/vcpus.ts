@@ -14,6 +14,6 @@ export default async function vcpuRoutes(app: FastifyInstance, parts: RouteParts
 
   router.on(listVcpus, ({ params }) => ({ items: vcpuSummaries(service.get(params.pid)) }))
   router.on(getVcpu, ({ params }) => vcpuView(service.get(params.pid), params.vp))
-  singleOp(router, service, ackInterrupt, APIC_ACK, vcpu)
-  singleOp(router, service, endInterrupt, APIC_EOI, vcpu)
+  singleOp(router, parts, ackInterrupt, APIC_ACK, vcpu)
+  singleOp(router, parts, endInterrupt, APIC_EOI, vcpu)
 }

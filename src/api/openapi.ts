@@ -3,6 +3,7 @@
  */
 import type { z } from 'zod'
 import { Components, type Json } from './components.js'
+import { takesKey } from './idempotency-key.js'
 import { bodyTypesOf, JSON_TYPE, type Operation, problemsOf, type Reply, TAGS } from './operation.js'
 import { OPERATIONS } from './operations/all.js'
 import { PROBLEMS, Problem, type ProblemCode, problemType } from './problem.js'
@@ -36,12 +37,17 @@ function contentOf(components: Components, schema: z.ZodType, type: string, io: 
 /** What answers a 101 is no longer this server's HTTP. */
 const SWITCHING = '101'
 
+const KEPT = {
+  'idempotency-replayed': '`true` when this is the kept answer of an earlier request with the same key.',
+}
+
 function replyOf(
   components: Components,
   status: string,
   { description, schema, type = JSON_TYPE, headers = {} }: Reply,
+  isKept: boolean,
 ): Json {
-  const own = Object.entries(headers).map(([name, text]) => [
+  const own = Object.entries({ ...headers, ...(isKept ? KEPT : {}) }).map(([name, text]) => [
     name,
     { description: text, schema: { type: 'string' } },
   ])
@@ -70,7 +76,7 @@ const PROBLEM_REPLY = {
 function repliesOf(components: Components, operation: Operation): Json {
   const replies = Object.entries(operation.replies).map(([status, reply]) => [
     status,
-    replyOf(components, status, reply),
+    replyOf(components, status, reply, takesKey(operation)),
   ])
   const byStatus = new Map<number, ProblemCode[]>()
   for (const code of problemsOf(operation)) {

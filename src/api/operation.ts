@@ -3,6 +3,7 @@
  * list.
  */
 import type { z } from 'zod'
+import { takesKey } from './idempotency-key.js'
 import type { ProblemCode } from './problem.js'
 
 export const JSON_TYPE = 'application/json'
@@ -77,6 +78,7 @@ export function problemsOf(operation: Operation): ProblemCode[] {
     'too-many-requests',
     'internal-error',
   ]
+  if (takesKey(operation)) codes.push('idempotency-conflict')
   if (operation.method !== 'GET') codes.push('foreign-origin')
   if (operation.path.includes('{pid}')) codes.push('partition-not-found')
   if (operation.path.includes('{vp}')) codes.push('vcpu-not-found')

@@ -1,7 +1,10 @@
 /** Idempotency-Key: a retry gets the first answer, and nothing happens twice. */
 import { describe, expect, it } from 'vitest'
 import { IdempotencyStore } from '../../routes/idempotency.js'
+import { takesKey } from '../../src/api/idempotency-key.js'
+import { OPERATIONS } from '../../src/api/operations/all.js'
 import { testApp } from '../support/app.js'
+import { expectProblem } from '../support/expect-problem.js'
 
 const key = (value: string) => ({ 'idempotency-key': value })
 
@@ -36,6 +39,61 @@ describe('the same key and body again', async () => {
     expect([again.status, again.headers.location]).toEqual([201, first.headers.location])
   })
 
+  const SINGLE: readonly (readonly ['POST' | 'PUT', string, object | undefined])[] = [
+    ['POST', '/clock', { ticks: 5 }],
+    ['POST', '/vcpus/0/messages', { sint: 2, type: 1 }],
+    ['POST', '/vcpus/0/messages/2/complete', undefined],
+    ['POST', '/vcpus/0/events', { sint: 2, flag: 3 }],
+    ['POST', '/vcpus/0/apic/ack', undefined],
+    ['POST', '/vcpus/0/apic/eoi', undefined],
+    ['POST', '/gsis/5/assert', undefined],
+    ['POST', '/ports', { port: 1, type: 'message', sint: 2 }],
+    ['POST', '/connections', { connection: 1, port: 1 }],
+    ['PUT', '/irqfds/5', undefined],
+    ['PUT', '/vcpus/0/msrs/EOM', { value: 0 }],
+  ]
+  it.each(SINGLE)('%s %s is one op', async (method, below, body) => {
+    const seq = (await test.get(path)).body.seq as number
+    const first = await test.send(method, path + below, { body, headers: key('s') })
+    const again = await test.send(method, path + below, { body, headers: key('s') })
+    expect([again.status, again.text, again.headers['idempotency-replayed']]).toEqual([
+      200,
+      first.text,
+      'true',
+    ])
+    expect((await test.get(path)).body.seq).toBe(seq + 1)
+  })
+
+  it('on another vCPU, or with another body, is no retry', async () => {
+    const two = await test.create({ vcpus: 2 })
+    const post = (vcpu: number, sint: number) =>
+      test.post(`${two}/vcpus/${vcpu}/messages`, { sint, type: 1 }, key('v'))
+    expect((await post(0, 2)).status).toBe(200)
+    expect((await post(1, 2)).headers['idempotency-replayed']).toBeUndefined()
+    expectProblem(await post(0, 3), 422, 'idempotency-conflict', 'idempotency-key')
+  })
+
+  it('starts one run', async () => {
+    const url = '/v1/scenarios/kexec-l1vh/runs'
+    const document = { scenario: 's', title: 't', source: 's', steps: [] }
+    for (const [at, body] of [
+      [url, undefined],
+      ['/v1/runs', { document }],
+    ] as const) {
+      const first = await test.post(at, body, key('r'))
+      const again = await test.post(at, body, key('r'))
+      expect([again.status, again.text, again.headers.location]).toEqual([
+        202,
+        first.text,
+        first.headers.location,
+      ])
+      expect(again.headers['idempotency-replayed']).toBe('true')
+    }
+    expect((await test.post('/v1/runs', { document: { ...document, title: 'u' } }, key('r'))).status).toBe(
+      422,
+    )
+  })
+
   it('is another request on another partition, and on a later one of the same id', async () => {
     const other = await test.create({ id: 'p9' })
     expect(
@@ -57,6 +115,34 @@ describe('the same key and body again', async () => {
   it('may be tried again after a failure', async () => {
     expect((await test.post(`${path}/ops`, { ops: [{}] }, key('f'))).status).toBe(400)
     expect((await test.post(`${path}/ops`, advance, key('f'))).status).toBe(200)
+  })
+})
+
+describe('a key', () => {
+  it('is taken by every POST', () => {
+    const posts = OPERATIONS.filter(({ method }) => method === 'POST')
+    expect(posts.filter((operation) => !takesKey(operation)).map(({ id }) => id)).toEqual([])
+  })
+
+  it('that nobody would look at is refused, unless nothing is changed', async () => {
+    const test = await testApp()
+    const path = await test.create({ id: 'p1' })
+    const headers = key('k')
+    expectProblem(await test.send('DELETE', path, { headers }), 400, 'invalid-request', 'idempotency-key')
+    const patched = await test.send('PATCH', path, { body: { state: 'paused' }, headers })
+    expectProblem(patched, 400, 'invalid-request', 'idempotency-key')
+    const { status, body } = await test.get(path, headers)
+    expect([status, body.state]).toEqual([200, 'running'])
+  })
+
+  it.each(['', 'two words', 'x'.repeat(129)])('"%s" is none', async (text) => {
+    const test = await testApp()
+    const path = await test.create({ id: 'p1' })
+    for (const below of ['/clock', '/fork']) {
+      const body = below === '/clock' ? { ticks: 1 } : {}
+      const reply = await test.post(path + below, body, key(text))
+      expectProblem(reply, 400, 'invalid-request', 'idempotency-key')
+    }
   })
 })
 

@@ -1,6 +1,8 @@
 /** Operations on what surrounds the vCPUs: GSIs, ports, memory, time. */
+
 import { z } from 'zod'
 import { ETAG_RULE, isTagList } from '../etag.js'
+import { IdempotencyKey } from '../idempotency-key.js'
 import * as routes from '../op-routes.js'
 import { BYTES_TYPE, type Operation } from '../operation.js'
 import { ConnectionPath, GpaPath, GsiPath, integerText, PartitionPath, PortPath } from '../params.js'
@@ -55,6 +57,7 @@ export const assertGsi = {
   tag: 'routing',
   summary: 'One edge on a GSI, as a write to its irqfd',
   params: GsiPath,
+  headers: IdempotencyKey,
   body: { schema: routes.GSI_ASSERT.body, required: false },
   replies: { 200: RESULT },
   problems: ['invalid-op'],
@@ -68,6 +71,7 @@ export const bindIrqfd = {
   tag: 'routing',
   summary: 'Bind an irqfd, with or without a resampler',
   params: GsiPath,
+  headers: IdempotencyKey,
   body: { schema: routes.IRQFD_BIND.body, required: false },
   replies: { 200: RESULT },
   problems: ['invalid-op'],
@@ -106,6 +110,7 @@ export const createPort = {
   tag: 'ports',
   summary: 'Create a port',
   params: PartitionPath,
+  headers: IdempotencyKey,
   body: { schema: routes.PORT_CREATE.body, required: true },
   replies: { 200: RESULT },
   problems: ['invalid-op'],
@@ -144,6 +149,7 @@ export const createConnection = {
   tag: 'ports',
   summary: 'Connect to a port',
   params: PartitionPath,
+  headers: IdempotencyKey,
   body: { schema: routes.CONNECTION_CREATE.body, required: true },
   replies: { 200: RESULT },
   problems: ['invalid-op'],
@@ -215,6 +221,7 @@ export const advanceClock = {
   tag: 'clock',
   summary: 'Move reference time on',
   params: PartitionPath,
+  headers: IdempotencyKey,
   body: { schema: routes.CLOCK_ADVANCE.body, required: true },
   replies: { 200: RESULT },
   problems: ['invalid-op', 'realtime-clock'],

@@ -1,29 +1,18 @@
 /** Operations on partitions as wholes. */
 import { z } from 'zod'
 import { OpBatch, OpBatchResult } from '../batch.js'
+import { IdempotencyKey } from '../idempotency-key.js'
 import type { Operation, Reply } from '../operation.js'
 import { integerText, PartitionPath } from '../params.js'
 import * as p from '../partition.js'
 import { Snapshot } from '../snapshot.js'
 
 export const NDJSON_TYPE = 'application/x-ndjson'
-const IDEMPOTENT = {
-  'idempotency-replayed': '`true` when this is the kept answer of an earlier request with the same key.',
-}
-const IdempotencyKey = z.strictObject({
-  'idempotency-key': z
-    .string()
-    .min(1)
-    .max(128)
-    .regex(/^[\x21-\x7e]+$/)
-    .optional()
-    .meta({ description: 'The same key and body again: the first answer again, and nothing is done twice.' }),
-})
 
 const created = (description: string): Reply => ({
   description,
   schema: p.PartitionView,
-  headers: { location: 'Its path.', ...IDEMPOTENT },
+  headers: { location: 'Its path.' },
 })
 
 export const createPartition = {
@@ -35,14 +24,7 @@ export const createPartition = {
   headers: IdempotencyKey,
   body: { schema: p.PartitionCreate, required: false },
   replies: { 201: created('The partition made.') },
-  problems: [
-    'partition-exists',
-    'limit-partitions',
-    'limit-vcpus',
-    'invalid-config',
-    'invalid-snapshot',
-    'idempotency-conflict',
-  ],
+  problems: ['partition-exists', 'limit-partitions', 'limit-vcpus', 'invalid-config', 'invalid-snapshot'],
   plane: 'control',
 } as const satisfies Operation
 
@@ -108,9 +90,7 @@ export const postOps = {
   params: PartitionPath,
   headers: IdempotencyKey,
   body: { schema: OpBatch, required: true },
-  replies: {
-    200: { description: 'Results in order of the ops.', schema: OpBatchResult, headers: IDEMPOTENT },
-  },
+  replies: { 200: { description: 'Results in order of the ops.', schema: OpBatchResult } },
   problems: [
     'invalid-op',
     'too-many-ops',
@@ -119,7 +99,6 @@ export const postOps = {
     'vcpu-not-found',
     'limit-vcpus',
     'realtime-clock',
-    'idempotency-conflict',
   ],
   plane: 'data',
 } as const satisfies Operation
@@ -147,7 +126,7 @@ export const forkPartition = {
   headers: IdempotencyKey,
   body: { schema: p.PartitionFork.optional(), required: false },
   replies: { 201: created('The copy.') },
-  problems: ['partition-exists', 'limit-partitions', 'limit-vcpus', 'idempotency-conflict'],
+  problems: ['partition-exists', 'limit-partitions', 'limit-vcpus'],
   plane: 'control',
 } as const satisfies Operation
 

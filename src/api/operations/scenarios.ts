@@ -1,4 +1,5 @@
 /** Operations on scenarios: the library, runs of it or of one's own, what came of them. */
+import { IdempotencyKey } from '../idempotency-key.js'
 import type { Operation, Reply } from '../operation.js'
 import * as s from '../scenario.js'
 import { NDJSON_TYPE } from './partitions.js'
@@ -44,6 +45,7 @@ export const startRun = {
   summary: 'Run a scenario of the library',
   description: 'Answers at once; `GET` on its `Location` tells how far it is, and what came of it.',
   params: s.ScenarioPath,
+  headers: IdempotencyKey,
   body: { schema: s.RunRequest, required: false },
   replies: { 202: accepted },
   problems: ['scenario-not-found', 'limit-runs'],
@@ -59,6 +61,7 @@ export const startOwnRun = {
   description:
     'The document is that of `docs/scenarios.md`: as JSON beside its parameters, or as the YAML text that ' +
     '`synicd scenario run` takes, by itself. Problems of a text have lines. The server does not keep it.',
+  headers: IdempotencyKey,
   body: { schema: s.OwnRunRequest, texts: [YAML_TYPE, TEXT_YAML_TYPE], required: true },
   replies: { 202: accepted },
   problems: ['invalid-scenario', 'limit-runs'],

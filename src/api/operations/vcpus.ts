@@ -1,5 +1,6 @@
 /** Operations on one vCPU: its state, registers, messages, event flags, interrupts. */
 import { z } from 'zod'
+import { IdempotencyKey } from '../idempotency-key.js'
 import { BY } from '../op.js'
 import * as routes from '../op-routes.js'
 import type { Operation, Reply } from '../operation.js'
@@ -79,6 +80,7 @@ export const writeMsr = {
   tag: 'registers',
   summary: 'Write an MSR',
   params: MsrPath,
+  headers: IdempotencyKey,
   body: { schema: routes.MSR_WRITE.body, required: true },
   replies: { 200: RESULT },
   problems: ['msr-not-found', 'invalid-op'],
@@ -105,6 +107,7 @@ export const postMessage = {
   tag: 'messages',
   summary: 'Post a message to a SINT, as the host',
   params: VcpuPath,
+  headers: IdempotencyKey,
   body: { schema: routes.MESSAGE_POST.body, required: true },
   replies: { 200: RESULT },
   problems: ['invalid-op'],
@@ -118,6 +121,7 @@ export const completeMessage = {
   tag: 'messages',
   summary: 'Acknowledge a message as a guest driver does',
   params: SintPath,
+  headers: IdempotencyKey,
   body: { schema: routes.MESSAGE_COMPLETE.body, required: false },
   replies: { 200: RESULT },
   problems: ['invalid-op'],
@@ -144,6 +148,7 @@ export const signalEvent = {
   tag: 'events',
   summary: 'Set an event flag, as the host',
   params: VcpuPath,
+  headers: IdempotencyKey,
   body: { schema: routes.EVENT_SIGNAL.body, required: true },
   replies: { 200: RESULT },
   problems: ['invalid-op'],
@@ -171,6 +176,7 @@ export const ackInterrupt = {
   tag: 'interrupts',
   summary: 'Take the highest deliverable interrupt',
   params: VcpuPath,
+  headers: IdempotencyKey,
   body: { schema: routes.APIC_ACK.body, required: false },
   replies: { 200: RESULT },
   problems: ['invalid-op'],
@@ -186,6 +192,7 @@ export const endInterrupt = {
   description:
     'A CPU ends its own interrupts: `by` the host it is refused with errno -22, and nothing changes.',
   params: VcpuPath,
+  headers: IdempotencyKey,
   body: { schema: routes.APIC_EOI.body, required: false },
   replies: { 200: RESULT },
   problems: ['invalid-op'],

@@ -76,8 +76,9 @@ function checkBody(operation: Operation, request: FastifyRequest): unknown {
   const { body } = operation
   if (body === undefined) return undefined
   if (body.type !== undefined) return request.body
-  // Where every field may be left out, so may the body.
-  return check(body.schema, request.body ?? (body.required ? undefined : {}))
+  // Where every field may be left out, so may the body; but null is one, and a mistake.
+  const isLeftOut = request.body === undefined && !body.required
+  return check(body.schema, isLeftOut ? {} : request.body)
 }
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown

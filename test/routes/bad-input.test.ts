@@ -202,6 +202,7 @@ const CASES: Readonly<Record<string, Bad>> = {
     'invalid-request',
     'sint',
   ),
+  'a fork of null': { ...post('/fork', 'null', 400, 'invalid-request', ''), headers: JSON_TYPE },
   'a null body': { ...post('/vcpus/0/apic/ack', 'null', 400, 'invalid-request', ''), headers: JSON_TYPE },
   'an unknown query parameter': get('?verbose=1', 400, 'invalid-request', 'verbose'),
   'an unknown query parameter on a hot route': post(

@@ -7,6 +7,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 
 const CREATE: Readonly<Record<string, [body: unknown, type: string, status: number, at?: string]>> = {
   'a list': [[], 'invalid-request', 400, ''],
+  null: [null, 'invalid-request', 400, ''],
   'an unknown field': [{ cpus: 1 }, 'invalid-request', 400, 'cpus'],
   'an unknown profile': [{ profile: 'xen' }, 'invalid-request', 400, 'profile'],
   'an unknown kind': [{ kind: 'child' }, 'invalid-request', 400, 'kind'],

@@ -203,6 +203,16 @@ describe('bodies', () => {
   })
 })
 
+describe('a probe', () => {
+  it.each(['/livez', '/readyz'])('%s does not fail for a query parameter', async (path) => {
+    const test = await testApp()
+    for (const query of ['?x=1', '?', '?x=1&x=2']) {
+      const { statusCode, body } = await test.app.inject({ method: 'GET', url: path + query })
+      expect([statusCode, JSON.parse(body)]).toEqual([200, { status: 'ok' }])
+    }
+  })
+})
+
 describe('rules', () => {
   it.each([
     [{ vcpus: 5000 }, 'vcpus', 'must be at most 1024'],

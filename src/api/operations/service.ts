@@ -6,6 +6,10 @@ export const METRICS_TYPE = 'text/plain'
 export const YAML_TYPE = 'application/yaml'
 export const HTML_TYPE = 'text/html'
 
+/** Load balancers and browsers add parameters of their own, and a probe that fails ends a server. */
+const AnyQuery = z.looseObject({})
+const ANY_QUERY = 'Query parameters are not looked at.'
+
 const Alive = z.object({ status: z.literal('ok') }).meta({ id: 'Alive' })
 
 export const livez = {
@@ -14,6 +18,8 @@ export const livez = {
   path: '/livez',
   tag: 'service',
   summary: 'Is the process alive?',
+  description: ANY_QUERY,
+  query: AnyQuery,
   replies: { 200: { description: 'It answers.', schema: Alive } },
   problems: [],
   plane: 'data',
@@ -25,6 +31,8 @@ export const readyz = {
   path: '/readyz',
   tag: 'service',
   summary: 'Should it get requests?',
+  description: ANY_QUERY,
+  query: AnyQuery,
   replies: { 200: { description: 'Yes.', schema: Alive } },
   problems: ['not-ready'],
   plane: 'data',

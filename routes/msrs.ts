@@ -1,5 +1,6 @@
 /** MSRs of one vCPU: list, read, write. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { registerHint } from '../src/api/did-you-mean.js'
 import { MSR_WRITE } from '../src/api/op-routes.js'
 import { listMsrs, readMsr, writeMsr } from '../src/api/operations/vcpus.js'
 import { MSR_RULE, parseMsr } from '../src/api/wire.js'
@@ -14,8 +15,8 @@ function msrOf(request: FastifyRequest): number {
   const { msr: text } = request.params as { msr: string }
   const msr = parseMsr(/^\d{1,10}$/.test(text) ? Number(text) : text)
   if (msr !== undefined) return msr
-  throw new EngineError('msr-not-found', `There is no MSR "${text}".`, [
-    { path: 'msr', message: `must be ${MSR_RULE}` },
+  throw new EngineError('msr-not-found', `There is no MSR "${text}"${registerHint(text) || '.'}`, [
+    { path: 'msr', message: `must be ${MSR_RULE}${registerHint(text)}` },
   ])
 }
 

@@ -1,15 +1,11 @@
 /** Scenarios: the library, runs of it or of the client's own, and their traces. */
 import type { FastifyInstance } from 'fastify'
+import { didYouMean } from '../src/api/did-you-mean.js'
 import { NDJSON_TYPE } from '../src/api/operations/partitions.js'
 import * as operations from '../src/api/operations/scenarios.js'
 import { YAML_TYPE } from '../src/api/operations/service.js'
 import { fieldProblems, InputError, type ProblemCode } from '../src/api/problem.js'
-import {
-  type OwnRunRequest,
-  type ParamValues,
-  RunRequest,
-  type ScenarioDocument,
-} from '../src/api/scenario.js'
+import { OwnRunRequest, type ParamValues, RunRequest, type ScenarioDocument } from '../src/api/scenario.js'
 import { checkScenario, parseScenario } from '../src/scenario/document.js'
 import { scenarioLibrary, summaryOf } from '../src/scenario/library.js'
 import { TEXT_BYTES_MAX } from '../src/scenario/limits.js'
@@ -22,7 +18,11 @@ import { Router } from './typed.js'
 function documentOf(name: string): ScenarioDocument {
   const document = scenarioLibrary().get(name)
   if (document !== undefined) return document
-  throw new InputError([], 'scenario-not-found', `There is no scenario "${name}".`)
+  throw new InputError(
+    [],
+    'scenario-not-found',
+    `There is no scenario "${name}"${didYouMean(name, [...scenarioLibrary().keys()]) || '.'}`,
+  )
 }
 
 /** What is wrong with a document stands below `document` in the body, what with parameters, beside it. */
@@ -60,8 +60,11 @@ function ownRequest(body: unknown): OwnRun {
   const { document, ...rest } = (
     typeof body === 'object' && body !== null ? body : {}
   ) as Partial<OwnRunRequest>
-  const { data, error } = RunRequest.safeParse(Array.isArray(body) ? undefined : rest)
-  if (error !== undefined) throw new InputError(fieldProblems(error.issues))
+  const request = Array.isArray(body) ? undefined : rest
+  const { data, error } = RunRequest.safeParse(request)
+  if (error !== undefined) {
+    throw new InputError(fieldProblems(error.issues, { schema: OwnRunRequest, value: request }))
+  }
   const checked = asInput(() => checkScenario(document), 'document', 'invalid-scenario')
   return { document: checked, params: data.with }
 }

@@ -35,7 +35,10 @@ function open(socket: WebSocket, request: FastifyRequest, streams: Streams): voi
   const { pid } = request.params as { pid: string }
   const query = StreamQuery.safeParse(request.query)
   if (!query.success) {
-    const [{ path, message }] = fieldProblems(query.error.issues)
+    const [{ path, message }] = fieldProblems(query.error.issues, {
+      schema: StreamQuery,
+      value: request.query,
+    })
     return hangUp(socket, CLOSE_BAD_FRAME, `${path} ${message}`)
   }
   const host = streams.parts.service.find(pid)

@@ -40,7 +40,7 @@ export const fastifyPath = (path: string): string => path.replace(/\{(\w+)\}/g, 
 function check(schema: z.ZodType, value: unknown): unknown {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
-  const errors = fieldProblems(parsed.error.issues)
+  const errors = fieldProblems(parsed.error.issues, { schema, value })
   const inSnapshot = errors.every(({ path }) => path.split('/', 1)[0] === 'snapshot')
   throw new InputError(errors, inSnapshot ? 'invalid-snapshot' : 'invalid-request')
 }

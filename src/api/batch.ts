@@ -1,5 +1,6 @@
 /** A batch of ops: its schema, and the hand check of its outer shape that the route uses instead. */
 import { z } from 'zod'
+import { didYouMean } from './did-you-mean.js'
 import { Op } from './op.js'
 import { InputError } from './problem.js'
 import { Result } from './result.js'
@@ -43,7 +44,7 @@ export function readBatch(body: unknown): Batch {
     throw new InputError([{ path: '', message: 'must be an object with a list "ops"' }])
   }
   const { ops, stop_on_fault: stopOnFault = false, actor } = body as Record<string, unknown>
-  for (const field in body) if (!FIELDS.has(field)) refuse(field, 'absent')
+  for (const field in body) if (!FIELDS.has(field)) refuse(field, `absent${didYouMean(field, [...FIELDS])}`)
   if (!Array.isArray(ops)) refuse('ops', 'a list of ops')
   if (typeof stopOnFault !== 'boolean') refuse('stop_on_fault', 'true or false')
   if (actor !== undefined && (typeof actor !== 'string' || !NAME_PATTERN.test(actor)))

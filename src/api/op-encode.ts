@@ -6,6 +6,7 @@ import { CLAIMS_MAX, MEMORY_OP_BYTES_MAX, ROUTE_ENTRIES_WIRE_MAX } from '../hv/l
 import { PAYLOAD_BYTES_MAX } from '../hv/messages.js'
 import type { NameTable } from '../synic/names.js'
 import * as o from '../synic/op.js'
+import { didYouMean } from './did-you-mean.js'
 import {
   ACTOR_REQUIRED,
   BY,
@@ -298,7 +299,7 @@ export function encodeOp(value: unknown, w: o.OpWriter, names: NameTable, actor:
   }
   const op = value as Json
   const codec = CODECS.get(op.op)
-  if (codec === undefined) throw new OpInputError('op', `one of ${Object.keys(ENCODERS).join(', ')}`)
+  if (codec === undefined) throw new OpInputError('op', opRule(op.op))
   const start = w.length
   try {
     encodeWith(codec, op, w, { host: isHost(op), actor: actorOf(op, codec, names, actor), names })
@@ -306,6 +307,13 @@ export function encodeOp(value: unknown, w: o.OpWriter, names: NameTable, actor:
     w.length = start
     throw error
   }
+}
+
+/** The name that was meant says more than all of them. */
+function opRule(written: unknown): string {
+  const names = Object.keys(ENCODERS)
+  const meant = typeof written === 'string' ? didYouMean(written, names) : ''
+  return meant === '' ? `one of ${names.join(', ')}` : `the name of an op${meant}`
 }
 
 function isHost(op: Json): boolean {
@@ -330,5 +338,5 @@ function refuseUnknown(codec: Codec, op: Json): never {
   const known = new Set(['op', 'by', 'actor', ...fields])
   const stranger = Object.keys(op).find((field) => !known.has(field)) ?? 'op'
   const list = fields.length === 0 ? 'no fields of its own' : `the fields ${fields.join(', ')}`
-  throw new OpInputError(stranger, `absent: ${codec.name} has ${list}`)
+  throw new OpInputError(stranger, `absent: ${codec.name} has ${list}${didYouMean(stranger, [...known])}`)
 }

@@ -1,6 +1,8 @@
 /** Fields of JSON ops, read by hand: each fits the rule that its schema has too, or names what it breaks. */
+
 import type { NameTable } from '../synic/names.js'
 import type { OpWriter } from '../synic/op.js'
+import { didYouMean, registerHint } from './did-you-mean.js'
 import { hexRule, MESSAGE_TYPE_RULE } from './op.js'
 import {
   bytesOfHex,
@@ -42,7 +44,10 @@ export function integer(op: Json, field: string, max: number): number {
 
 export function msr(op: Json): number {
   const index = parseMsr(op.msr)
-  if (index === undefined) throw new OpInputError('msr', MSR_RULE)
+  if (index === undefined) {
+    const hint = typeof op.msr === 'string' ? registerHint(op.msr) : ''
+    throw new OpInputError('msr', MSR_RULE + hint)
+  }
   return index | 0
 }
 
@@ -85,8 +90,12 @@ export function putOptionalHex(w: OpWriter, op: Json, max: number): number {
 }
 
 export function oneOf(op: Json, field: string, choices: readonly (string | number)[]): number {
-  const index = choices.indexOf(op[field] as string | number)
-  if (index < 0) throw new OpInputError(field, `one of ${choices.join(', ')}`)
+  const value = op[field]
+  const index = choices.indexOf(value as string | number)
+  if (index < 0) {
+    const hint = typeof value === 'string' ? didYouMean(value, choices.map(String)) : ''
+    throw new OpInputError(field, `one of ${choices.join(', ')}${hint}`)
+  }
   return index
 }
 

@@ -3,6 +3,7 @@
  */
 import { z } from 'zod'
 import type { OpName } from '../synic/op.js'
+import { didYouMean } from './did-you-mean.js'
 import { BY, OP_FIELDS } from './op.js'
 import { InputError } from './problem.js'
 import { Name } from './wire.js'
@@ -36,7 +37,10 @@ export function opRoute(name: OpName, fromPath: readonly string[], id: string): 
         throw new InputError([{ path: '', message: 'must be an object' }])
       }
       for (const field in body) {
-        if (!allowed.has(field)) throw new InputError([{ path: field, message: 'must be absent' }])
+        if (!allowed.has(field)) {
+          const message = `must be absent${didYouMean(field, [...allowed])}`
+          throw new InputError([{ path: field, message }])
+        }
         op[field] = (body as Record<string, unknown>)[field]
       }
       return op

@@ -1,5 +1,7 @@
 /** The error catalogue: every problem document the service sends, by code (RFC 9457; docs/problems.md). */
 import { z } from 'zod'
+import { didYouMean } from './did-you-mean.js'
+import { choiceOf, patternRule, schemaAt, wordsOf } from './schema-words.js'
 
 interface CatalogueEntry {
   readonly status: number
@@ -84,16 +86,33 @@ export class InputError extends Error {
   }
 }
 
+/** What was parsed, and as what: then a problem can say what was meant. */
+interface Parsed {
+  readonly schema: z.ZodType
+  readonly value: unknown
+}
+
 /** What zod found, as field problems: paths with slashes, one line for every unknown field. */
-export function fieldProblems(issues: readonly z.core.$ZodIssue[]): FieldProblem[] {
+export function fieldProblems(issues: readonly z.core.$ZodIssue[], parsed?: Parsed): FieldProblem[] {
   return issues.slice(0, FIELD_PROBLEMS_MAX).flatMap((issue) => {
     const path = issue.path.map(String).join('/')
+    const schema = parsed && schemaAt(parsed.schema, issue.path)
     if (issue.code === 'unrecognized_keys') {
-      const keys = issue.keys.slice(0, FIELD_PROBLEMS_MAX)
-      return keys.map((key) => ({ path: path === '' ? key : `${path}/${key}`, message: 'must be absent' }))
+      const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : []
+      return issue.keys.slice(0, FIELD_PROBLEMS_MAX).map((key) => ({
+        path: path === '' ? key : `${path}/${key}`,
+        message: `must be absent${didYouMean(key, known)}`,
+      }))
     }
-    return [{ path, message: `must ${ruleOf(issue)}` }]
+    return [{ path, message: `must ${ruleOf(issue, schema)}${hintOf(issue, parsed?.value)}` }]
   })
+}
+
+/** Which of the allowed words was meant. */
+function hintOf(issue: z.core.$ZodIssue, value: unknown): string {
+  if (issue.code !== 'invalid_value') return ''
+  const found = issue.path.reduce<unknown>((node, key) => Object(node)[key], value)
+  return typeof found === 'string' ? didYouMean(found, issue.values.map(String)) : ''
 }
 
 /** What zod calls kinds of values, as people do. */
@@ -108,30 +127,42 @@ const KIND_NAMES: Readonly<Record<string, string>> = {
 }
 
 /**
- * The rule an issue is about. Our own schemas' rules read "an integer from 0 to 15"; zod's messages are
- * sentences.
+ * The rule an issue is about, and no text of zod's. Our own schemas' rules read "an integer from 0 to 15";
+ * zod's messages are sentences. Of a number the whole rule is said, whichever part of it is broken.
  */
-function ruleOf(issue: z.core.$ZodIssue): string {
-  if (/^[a-z]/.test(issue.message)) return `be ${issue.message}`
+function ruleOf(issue: z.core.$ZodIssue, schema?: z.ZodType): string {
+  if (/^[a-z\d]/.test(issue.message)) return `be ${issue.message}`
+  if (schema instanceof z.ZodNumber && issue.code !== 'custom') return `be ${wordsOf(schema)}`
   switch (issue.code) {
     case 'invalid_type':
       return `be ${KIND_NAMES[issue.expected] ?? issue.expected}`
     case 'invalid_value':
-      return `be one of ${issue.values.map(String).join(', ')}`
+      return `be ${choiceOf(issue.values)}`
     case 'too_big':
-      return `${measureOf(issue.origin)} at most ${issue.maximum}${unitOf(issue.origin)}`
+      return `${measureOf(issue.origin)} at most ${issue.maximum}${unitOf(issue.origin, issue.maximum)}`
     case 'too_small':
-      return `${measureOf(issue.origin)} at least ${issue.minimum}${unitOf(issue.origin)}`
+      return `${measureOf(issue.origin)} at least ${issue.minimum}${unitOf(issue.origin, issue.minimum)}`
+    case 'invalid_format':
+      return `be ${issue.pattern === undefined ? `a valid ${issue.format}` : patternRule(issue.pattern)}`
+    case 'invalid_union':
+      return `be ${wordsOf(schema) ?? FORMS}`
     case 'invalid_key':
       // The path ends in the name itself.
-      return `have a name that is ${issue.issues[0].message}`
+      return `have a name that is ${ruleOf(issue.issues[0]).replace(/^be /, '')}`
     default:
-      return `be valid: ${issue.message}`
+      return `be ${FORMS}`
   }
 }
 
+/** Where nothing more can be said in a line. */
+const FORMS = 'of one of the forms in openapi.yaml'
+
 const measureOf = (origin: string) => (origin === 'string' || origin === 'array' ? 'have' : 'be')
-const unitOf = (origin: string) => (origin === 'string' ? ' characters' : origin === 'array' ? ' items' : '')
+const UNITS: Readonly<Record<string, string>> = { string: ' character', array: ' item' }
+function unitOf(origin: string, count: number | bigint): string {
+  const unit = UNITS[origin]
+  return unit === undefined ? '' : `${unit}${Number(count) === 1 ? '' : 's'}`
+}
 
 /** A hopeless document gets its first mistakes named, not all. */
 const FIELD_PROBLEMS_MAX = 20

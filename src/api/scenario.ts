@@ -25,7 +25,8 @@ export const Param = z.union(
     error: PARAM_RULE,
   },
 )
-const Params = z.record(z.string().regex(/^\w{1,64}$/), Param)
+const PARAM_NAME_RULE = '1 to 64 letters, digits or "_"'
+const Params = z.record(z.string().regex(/^\w{1,64}$/, { error: PARAM_NAME_RULE }), Param)
 export type ParamValues = z.infer<typeof Params>
 
 const GIVES_RULE = 'what it returns: 0, or an errno such as -22'

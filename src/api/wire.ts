@@ -6,6 +6,7 @@ import { MSR_BY_NAME } from '../hv/msrs.js'
 /** Longest text accepted for a u64: leading zeros are allowed, but not without end. */
 export const U64_TEXT_MAX = 66
 export const U64_PATTERN = /^0[xX]0*[0-9a-fA-F]{1,16}$/
+export const U64_OUT_PATTERN = /^0x(?:0|[1-9a-f][0-9a-f]{0,15})$/
 export const HEX_PATTERN = /^(?:[0-9a-fA-F]{2})*$/
 export const NAME_PATTERN = new RegExp(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,${NAME_LENGTH_MAX - 1}}$`)
 export const U32_MAX = 0xffff_ffff
@@ -16,7 +17,7 @@ export const MSR_RULE = 'an MSR: an index such as "0x40000083" below 2^32, or a 
 export const NAME_RULE = `a name: up to ${NAME_LENGTH_MAX} letters, digits, "_", ".", ":", "-", no sign first`
 
 /** A u64 going out: lower-case, no leading zeros. */
-export const U64Out = z.string().regex(/^0x(?:0|[1-9a-f][0-9a-f]{0,15})$/)
+export const U64Out = z.string().regex(U64_OUT_PATTERN)
 /** A u64 coming in. */
 export const U64In = z.union([z.string().max(U64_TEXT_MAX).regex(U64_PATTERN), z.int().min(0)], {
   error: U64_RULE,

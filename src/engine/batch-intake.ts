@@ -199,5 +199,7 @@ function located(error: unknown, prefix: string | null, i: number): unknown {
   if (!(error instanceof OpInputError)) return error
   const path = opPath(prefix, i, error.path)
   const message = `must be ${error.rule}`
-  return new EngineError('invalid-op', `${path} ${message}.`, [{ path, message }])
+  return new EngineError('invalid-op', `${path} ${message}${message.endsWith('?') ? '' : '.'}`, [
+    { path, message },
+  ])
 }

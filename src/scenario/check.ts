@@ -1,4 +1,6 @@
 /** What a schema cannot see of a scenario: whether its steps are understood, and its registers exist. */
+
+import { didYouMean, registerHint } from '../api/did-you-mean.js'
 import type { WireOp } from '../api/op-decode.js'
 import { encodeOp } from '../api/op-encode.js'
 import { OpInputError } from '../api/op-fields.js'
@@ -10,7 +12,6 @@ import { SINT_COUNT } from '../hv/registers.js'
 import { NameTable } from '../synic/names.js'
 import { OpWriter } from '../synic/op.js'
 import { choicesOf, filledLine, filledParams, machineOf, type RunChoice, stepsOf } from './choices.js'
-import { didYouMean, registerHint } from './did-you-mean.js'
 import { STEPS_MAX } from './limits.js'
 import { PlannedRoster } from './planned-roster.js'
 import { StepError } from './problems.js'

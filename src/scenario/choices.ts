@@ -1,10 +1,11 @@
 /** The ways a scenario can be run: variants and parameters, and what they make of its steps. */
+
+import { didYouMean } from '../api/did-you-mean.js'
 import { gpaLimitPages } from '../api/partition.js'
 import type { Expectation, ParamValues, RunStep, ScenarioDocument, ScenarioStep } from '../api/scenario.js'
 import { GPA_LIMIT_DEFAULT_PAGES, MEMORY_PAGES_DEFAULT } from '../hv/limits.js'
 import type { PartitionConfig } from '../synic/machine.js'
 import { resolveOptions } from '../synic/profile.js'
-import { didYouMean } from './did-you-mean.js'
 import { ScenarioError, StepError } from './problems.js'
 
 export interface RunChoice {

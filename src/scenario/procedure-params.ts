@@ -1,11 +1,12 @@
 /** What each procedure may be given in `with`, and what it may be. */
+
+import { didYouMean } from '../api/did-you-mean.js'
 import type { ParamValues } from '../api/scenario.js'
 import { QUIESCE_FORMS } from '../drivers/ipxe.js'
 import { MSHV_VERSIONS } from '../drivers/mshv-state.js'
 import type { Procedure } from '../drivers/procedures.js'
 import { MEMORY_ORDERS } from '../drivers/vmm.js'
 import { VCPU_ID_LIMIT } from '../hv/limits.js'
-import { didYouMean } from './did-you-mean.js'
 import type { FieldProblem } from './vcpu-choice.js'
 
 interface Kind {

@@ -1,11 +1,11 @@
 /** What a document of the wrong shape is told: field by field, with what was meant or where it belongs. */
 import { z } from 'zod'
+import { didYouMean, registerHint } from '../api/did-you-mean.js'
 import { OP_SCHEMAS, Op } from '../api/op.js'
 import { fieldProblems } from '../api/problem.js'
 import { ScenarioDocument } from '../api/scenario.js'
 import { OP_NAMES, type OpName } from '../synic/op.js'
 import type { PlacedProblem } from './check.js'
-import { didYouMean, registerHint } from './did-you-mean.js'
 import { paramsTaken } from './procedure-params.js'
 import { procedureOf } from './procedures.js'
 

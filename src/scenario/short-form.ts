@@ -2,8 +2,9 @@
  * Steps as people write them in bug reports, to ops: `v0 vmbus SIMP=0x10001`, `post v0 s2 t=1 #A`.
  * docs/scenarios.md has a table of them.
  */
+
+import { didYouMean } from '../api/did-you-mean.js'
 import type { WireOp } from '../api/op-decode.js'
-import { didYouMean } from './did-you-mean.js'
 import { StepError } from './problems.js'
 
 /** What is no op of its own: it needs the state, or the partition as a whole. */

@@ -215,18 +215,88 @@ describe('a probe', () => {
 
 describe('rules', () => {
   it.each([
-    [{ vcpus: 5000 }, 'vcpus', 'must be at most 1024'],
-    [{ vcpus: -1 }, 'vcpus', 'must be at least 0'],
-    [{ vcpus: 1.5 }, 'vcpus', 'must be an integer'],
-    [{ vcpus: 'x' }, 'vcpus', 'must be a number'],
+    [{ vcpus: 5000 }, 'vcpus', 'must be an integer from 0 to 1024'],
+    [{ vcpus: 'x' }, 'vcpus', 'must be an integer from 0 to 1024'],
+    [{ durability: 'disk' }, 'durability', 'must be "memory"'],
+    [{ labels: { a: 'x'.repeat(257) } }, 'labels/a', 'must have at most 256 characters'],
     [{ profile: 'xen' }, 'profile', 'must be one of kvm-synic, kvm-synic2, qemu, openvmm, tlfs, kvm'],
     [{ options: { apicv: 1 } }, 'options/apicv', 'must be true or false'],
     [{ options: { speed: 1 } }, 'options/speed', 'must be absent'],
     [[], '', 'must be an object'],
+    [{ vcpu: 1 }, 'vcpu', 'must be absent; did you mean "vcpus"?'],
+    [{ options: { apicvv: true } }, 'options/apicvv', 'must be absent; did you mean "apicv"?'],
+    [
+      { profile: 'opnvmm' },
+      'profile',
+      'must be one of kvm-synic, kvm-synic2, qemu, openvmm, tlfs, kvm; did you mean "openvmm"?',
+    ],
   ])('are told in words: %j', async (body, path, message) => {
     const test = await testApp()
     const reply = await test.post('/v1/partitions', body)
     expect((reply.body as { errors: unknown }).errors).toEqual([{ path, message }])
+  })
+
+  const U64_RULE = 'must be a u64: "0x" and up to 16 significant hex digits, or an integer from 0 to 2^53-1'
+  const OPS = '/v1/partitions/p1/ops'
+  it.each([
+    ['POST', '/v1/partitions', { gpa_limit: 'x' }, 'gpa_limit', U64_RULE],
+    ['POST', '/v1/partitions', { snapshot: {} }, 'snapshot/kernel', 'must be "" or a text'],
+    ['POST', '/v1/partitions', { snapshot: {} }, 'snapshot/now', 'must be an integer from 0'],
+    [
+      'POST',
+      '/v1/scenarios/kexec-l1vh/runs',
+      { with: { '!': 1 } },
+      'with/!',
+      'must have a name that is 1 to 64 letters, digits or "_"',
+    ],
+    ['GET', '/v1/partitions?lable=a:b', undefined, 'lable', 'must be absent; did you mean "label"?'],
+    ['POST', OPS, { opps: [] }, 'opps', 'must be absent; did you mean "ops"?'],
+    [
+      'POST',
+      OPS,
+      { ops: [{ op: 'msr.wirte' }] },
+      'ops/0/op',
+      'must be the name of an op; did you mean "msr.write"?',
+    ],
+    [
+      'POST',
+      OPS,
+      { ops: [{ op: 'apic.ack', vcpu: 0, actr: 'x' }] },
+      'ops/0/actr',
+      'must be absent: apic.ack has the fields vcpu; did you mean "actor"?',
+    ],
+    [
+      'POST',
+      OPS,
+      { ops: [{ op: 'cap.enable', vcpu: 0, cap: 'synic3' }] },
+      'ops/0/cap',
+      'must be one of synic, synic2; did you mean "synic"?',
+    ],
+    ['PUT', '/v1/partitions/p1/vcpus/0/msrs/SIMP', { valeu: 1 }, 'valeu', /; did you mean "value"\?$/],
+    ['GET', '/v1/partitions/p1/vcpus/0/msrs/SMIP', undefined, 'msr', /; did you mean "SIMP"\?$/],
+    [
+      'POST',
+      OPS,
+      { ops: [{ op: 'msr.read', vcpu: 0, msr: 'SINT16' }] },
+      'ops/0/msr',
+      /; a vCPU has SINT0 to SINT15$/,
+    ],
+  ] as const)('%s %s %j is told the rule and what was meant', async (method, url, body, path, message) => {
+    const test = await testApp()
+    await test.create({ id: 'p1' })
+    const reply = await test.send(method, url, { body })
+    expect(reply.status).toBeGreaterThanOrEqual(400)
+    expect(reply.body.detail).not.toMatch(/Invalid|expected|received|\?\./)
+    expect(reply.body.errors).toContainEqual({
+      path,
+      message: typeof message === 'string' ? message : expect.stringMatching(message),
+    })
+  })
+
+  it('a scenario that is not there is told with the one that was meant', async () => {
+    const test = await testApp()
+    const { body } = await test.get('/v1/scenarios/kexec-l1hv')
+    expect(body.detail).toBe('There is no scenario "kexec-l1hv"; did you mean "kexec-l1vh"?')
   })
 
   it('a path with a part that no name can be is nowhere', async () => {

@@ -1,7 +1,6 @@
 /** Operations as Fastify routes: zod checks what comes in, handlers get it typed, one metric a request. */
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteHandlerMethod } from 'fastify'
 import { z } from 'zod'
-import { IDEMPOTENCY_KEY, takesKey } from '../src/api/idempotency-key.js'
 import type { Operation } from '../src/api/operation.js'
 import { fieldProblems, InputError } from '../src/api/problem.js'
 
@@ -83,15 +82,6 @@ function checkBody(operation: Operation, request: FastifyRequest): unknown {
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => unknown
 
-/** A key that nobody looks at would promise what is not kept. Where nothing is changed there is no harm. */
-function withoutKey({ method, path }: Operation, handler: Handler): Handler {
-  return (request, reply) => {
-    if (request.headers[IDEMPOTENCY_KEY] === undefined) return handler(request, reply)
-    const message = `must be absent: ${method} ${path} keeps no answers; every POST does`
-    throw new InputError([{ path: IDEMPOTENCY_KEY, message }])
-  }
-}
-
 export class Router {
   constructor(
     private readonly app: FastifyInstance,
@@ -117,11 +107,10 @@ export class Router {
   }
 
   /** A route that checks its input by hand: the hot ones. */
-  raw(operation: Operation, given: Handler): void {
+  raw(operation: Operation, handler: Handler): void {
     const { method, path, plane } = operation
     const { meter } = this
     const route = { method, url: fastifyPath(path), config: { operation } }
-    const handler = method === 'GET' || takesKey(operation) ? given : withoutKey(operation, given)
     if (plane === 'control') {
       this.app.route({
         ...route,

@@ -5,9 +5,12 @@ import { MSR_BY_NAME } from '../hv/msrs.js'
 /** Letters that may be mistaken: a third of a word, two of a short one, one of a very short one. */
 const farthest = ({ length }: string) => (length < 4 ? 1 : Math.max(2, length / 3))
 
+/** Anybody may send megabytes for a name: what is longer than this was none, and to look would take long. */
+const WRITTEN_MAX = 100
+
 /** `; did you mean "steps"?`, or nothing. */
 export function didYouMean(written: string, known: readonly string[]): string {
-  if (known.length === 0 || written === '') return ''
+  if (known.length === 0 || written === '' || written.length > WRITTEN_MAX) return ''
   const lower = known.map((each) => each.toLowerCase())
   const near = closest(written.toLowerCase(), lower)
   const best = known[lower.indexOf(near)]

@@ -3,12 +3,15 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { decodeOp } from '../src/api/op-decode.js'
 import { getLog, NDJSON_TYPE } from '../src/api/operations/partitions.js'
+import { InputError } from '../src/api/problem.js'
 import { resultTextAt } from '../src/api/result-record.js'
 import { EngineError } from '../src/engine/errors.js'
 import { gpaLimitText } from '../src/engine/inspect-partition.js'
 import type { PartitionHost } from '../src/engine/partition-host.js'
 import type { RouteParts } from './parts.js'
-import { Router } from './typed.js'
+import { type Input, Router } from './typed.js'
+
+type Range = Input<typeof getLog>['query']
 
 /** Text made at a time: enough to be quick, and so little that a slow reader costs next to nothing. */
 const CHUNK_CHARS = 32 * 1024
@@ -51,23 +54,41 @@ export function* traceText(host: PartitionHost, from: number, to: number): Gener
   }
 }
 
-function truncated(host: PartitionHost, from: number): EngineError {
-  const { firstSeq } = host.journal
+function truncated({ id, journal: { firstSeq } }: PartitionHost, seq: number, path = 'from'): EngineError {
   return new EngineError(
     'log-truncated',
-    `The log of partition ${host.id} begins at op ${firstSeq}, not ${from}.`,
-    [{ path: 'from', message: `must be at least ${firstSeq}` }],
+    `The log of partition ${id} begins at op ${firstSeq}, not ${seq}.`,
+    [{ path, message: `must be at least ${firstSeq}` }],
   )
+}
+
+/**
+ * The ops asked for, as far as they have come. That nothing has come yet is no mistake where it is the next
+ * op that is asked for: so a log is followed.
+ * @throws what is wrong with a range that can have no op
+ */
+function rangeOf(host: PartitionHost, { from, to }: Range): { first: number; last: number } {
+  const { firstSeq } = host.journal
+  const { seq } = host.partition
+  const first = Math.max(1, from ?? firstSeq)
+  if (from !== undefined && to !== undefined && to < first) {
+    throw new InputError([{ path: 'to', message: `must be at least ${first}, which is \`from\`` }])
+  }
+  if (first < firstSeq) throw truncated(host, first)
+  if (to !== undefined && to < firstSeq && firstSeq > 1) throw truncated(host, to, 'to')
+  if (first > seq + 1) {
+    throw new EngineError('op-not-found', `Partition ${host.id} is at op ${seq}, and not yet at ${first}.`, [
+      { path: 'from', message: `must be at most ${seq + 1}` },
+    ])
+  }
+  return { first, last: Math.min(to ?? seq, seq) }
 }
 
 export default async function logRoutes(app: FastifyInstance, parts: RouteParts) {
   new Router(app, parts.meter).on(getLog, ({ params, query }, _request, reply) => {
     const host = parts.service.get(params.pid)
-    const { firstSeq } = host.journal
-    const from = Math.max(1, query.from ?? firstSeq)
-    if (from < firstSeq) throw truncated(host, from)
-    const to = Math.min(query.to ?? host.partition.seq, host.partition.seq)
+    const { first, last } = rangeOf(host, query)
     reply.header('content-type', NDJSON_TYPE)
-    return reply.send(Readable.from(traceText(host, from, to), { objectMode: false }))
+    return reply.send(Readable.from(traceText(host, first, last), { objectMode: false }))
   })
 }

@@ -24,6 +24,7 @@ export const PROBLEMS = {
   'not-found': { status: 404, title: 'No such resource' },
   'partition-not-found': { status: 404, title: 'No such partition' },
   'vcpu-not-found': { status: 404, title: 'No such vCPU' },
+  'op-not-found': { status: 404, title: 'No such op yet' },
   'scenario-not-found': { status: 404, title: 'No such scenario' },
   'run-not-found': { status: 404, title: 'No such run' },
   'msr-not-found': { status: 404, title: 'No such MSR' },

@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'limit-partitions'
   | 'limit-vcpus'
   | 'revision-mismatch'
+  | 'op-not-found'
   | 'log-truncated'
   | 'realtime-clock'
   | 'page-disabled'

@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { traceText } from '../../routes/log.js'
 import { type TestApp, testApp } from '../support/app.js'
+import { expectProblem } from '../support/expect-problem.js'
 
 const BYTES = { 'content-type': 'application/octet-stream' }
 let test: TestApp
@@ -245,7 +246,20 @@ describe('the log', () => {
     expect(await seqs('?from=0&to=64')).toEqual([0, 64, 1, 64])
     expect(await seqs('?from=65&to=1000')).toEqual([64, 237, 65, 301])
     expect(await seqs('?from=302')).toEqual([301, 0, undefined, undefined])
-    expect(await seqs('?from=9&to=8')).toEqual([8, 0, undefined, undefined])
+    expect(await seqs('?from=302&to=400')).toEqual([301, 0, undefined, undefined])
+  })
+
+  it.each([
+    ['from=9&to=3', 400, 'invalid-request', 'to', 'must be at least 9, which is `from`'],
+    ['to=0', 400, 'invalid-request', 'to', /^must be an integer from 1 to/],
+    ['from=3', 404, 'op-not-found', 'from', 'must be at most 2'],
+    ['from=3&to=400', 404, 'op-not-found', 'from', 'must be at most 2'],
+  ])('asked for by ?%s can have no op, and says why', async (query, status, type, at, rule) => {
+    const reply = await test.get(`${path}/log?${query}`)
+    expectProblem(reply, status, type, at)
+    expect(reply.body.errors).toMatchObject([
+      { message: typeof rule === 'string' ? rule : expect.stringMatching(rule) },
+    ])
   })
 
   it('that no longer holds an op says where it begins now', async () => {
@@ -260,6 +274,8 @@ describe('the log', () => {
     const [header] = (await short.get(`${own}/log`)).text.split('\n')
     expect(JSON.parse(header).base_seq).toBe(512)
     expect((await short.get(`${own}/log?from=513`)).status).toBe(200)
+    expectProblem(await short.get(`${own}/log?to=512`), 410, 'log-truncated', 'to')
+    expectProblem(await short.get(`${own}/log?from=3&to=9`), 410, 'log-truncated', 'from')
   })
 
   it('breaks off rather than leave a gap when it forgets what a slow reader still waits for', async () => {

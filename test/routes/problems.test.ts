@@ -37,6 +37,7 @@ const CASES: Readonly<Record<ProblemCode, Case>> = {
   'partition-not-found': (test) => test.get('/v1/partitions/nobody'),
   'vcpu-not-found': (test, p) => test.get(`${p}/vcpus/9`),
   'msr-not-found': (test, p) => test.get(`${p}/vcpus/0/msrs/NOPE`),
+  'op-not-found': (test, p) => test.get(`${p}/log?from=9`),
   'scenario-not-found': (test) => test.get('/v1/scenarios/nothing'),
   'run-not-found': (test) => test.get('/v1/runs/r9'),
   'method-not-allowed': (test, p) => inject(test.app, 'PUT', p),

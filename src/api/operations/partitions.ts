@@ -130,7 +130,8 @@ export const forkPartition = {
   plane: 'control',
 } as const satisfies Operation
 
-const Seq = (description: string) => integerText(0, Number.MAX_SAFE_INTEGER).optional().meta({ description })
+const Seq = (min: number, description: string) =>
+  integerText(min, Number.MAX_SAFE_INTEGER).optional().meta({ description })
 
 export const getLog = {
   id: 'getLog',
@@ -143,10 +144,10 @@ export const getLog = {
     'each further line is `{"seq","in","out"}`.',
   params: PartitionPath,
   query: z.strictObject({
-    from: Seq('First op; the oldest that is kept unless given.'),
-    to: Seq('Last op; the newest unless given.'),
+    from: Seq(0, 'First op, at most the one that comes next; the oldest that is kept unless given.'),
+    to: Seq(1, 'Last op; the newest unless given, or where it is later.'),
   }),
   replies: { 200: { description: 'The trace.', schema: z.string(), type: NDJSON_TYPE } },
-  problems: ['log-truncated'],
+  problems: ['op-not-found', 'log-truncated'],
   plane: 'control',
 } as const satisfies Operation

@@ -1,14 +1,14 @@
 /** Partitions as wholes: create or restore, list, get, change, delete, snapshot, fork. */
 import type { FastifyInstance } from 'fastify'
 import * as ops from '../src/api/operations/partitions.js'
-import { cursorAfter, PAGE_LIMIT_DEFAULT, serialOf } from '../src/api/paging.js'
+import { cursorAfter, PAGE_LIMIT_DEFAULT } from '../src/api/paging.js'
 import { gpaLimitPages, LABELS_MAX } from '../src/api/partition.js'
 import { InputError } from '../src/api/problem.js'
 import { partitionSummary, partitionView } from '../src/engine/inspect-partition.js'
 import type { Labels, PartitionHost } from '../src/engine/partition-host.js'
 import type { Service } from '../src/engine/service.js'
 import { type Answer, answerOnce } from './idempotency.js'
-import { hostOf, type RouteParts } from './parts.js'
+import { hostOf, type RouteParts, serialAfter } from './parts.js'
 import { type Input, Router } from './typed.js'
 
 type Body = Input<typeof ops.createPartition>['body']
@@ -22,12 +22,6 @@ function make(service: Service, body: Body): PartitionHost {
 function made(host: PartitionHost): Answer {
   const location = `/v1/partitions/${host.id}`
   return { status: 201, text: JSON.stringify(partitionView(host)), location }
-}
-
-function serialAfter(cursor: string | undefined): number {
-  const serial = cursor === undefined ? 0 : serialOf(cursor)
-  if (serial !== undefined) return serial
-  throw new InputError([{ path: 'cursor', message: 'must be a next_cursor of this list' }], 'invalid-cursor')
 }
 
 function hasLabels(host: PartitionHost, wanted: readonly string[]): boolean {

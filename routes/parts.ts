@@ -1,5 +1,6 @@
 /** What the composition root hands to every route file, and the parameters that many of them take. */
 import type { FastifyRequest } from 'fastify'
+import { serialOf } from '../src/api/paging.js'
 import { InputError } from '../src/api/problem.js'
 import { U32_MAX, U32_RULE } from '../src/api/wire.js'
 import type { PartitionHost } from '../src/engine/partition-host.js'
@@ -29,4 +30,11 @@ export function numberOf(request: FastifyRequest, name: string, max = U32_MAX): 
   if (Number.isInteger(value) && value >= 0 && value <= max && String(value) === text) return value
   const message = `must be ${max === U32_MAX ? U32_RULE : `an integer from 0 to ${max}`}`
   throw new InputError([{ path: name, message }])
+}
+
+/** Where a page of a list begins: behind the item with this number. */
+export function serialAfter(cursor: string | undefined): number {
+  const serial = cursor === undefined ? 0 : serialOf(cursor)
+  if (serial !== undefined) return serial
+  throw new InputError([{ path: 'cursor', message: 'must be a next_cursor of this list' }], 'invalid-cursor')
 }

@@ -1,19 +1,23 @@
 /** Scenarios: the library, runs of it or of the client's own, and their traces. */
 import type { FastifyInstance } from 'fastify'
+import type { z } from 'zod'
 import { didYouMean } from '../src/api/did-you-mean.js'
 import { NDJSON_TYPE } from '../src/api/operations/partitions.js'
 import * as operations from '../src/api/operations/scenarios.js'
 import { YAML_TYPE } from '../src/api/operations/service.js'
+import { cursorAfter, PAGE_LIMIT_DEFAULT } from '../src/api/paging.js'
 import { fieldProblems, InputError, type ProblemCode } from '../src/api/problem.js'
-import { OwnRunRequest, type ParamValues, RunRequest, type ScenarioDocument } from '../src/api/scenario.js'
+import { OwnRunRequest, type Run, RunRequest, type ScenarioDocument } from '../src/api/scenario.js'
+import { choiceOf } from '../src/api/schema-words.js'
+import type { Asked } from '../src/scenario/choices.js'
 import { checkScenario, parseScenario } from '../src/scenario/document.js'
 import { scenarioLibrary, summaryOf } from '../src/scenario/library.js'
 import { TEXT_BYTES_MAX } from '../src/scenario/limits.js'
 import { ScenarioError } from '../src/scenario/problems.js'
 import { Runs } from '../src/scenario/runs.js'
 import { type Answer, answerOnce } from './idempotency.js'
-import type { RouteParts } from './parts.js'
-import { Router } from './typed.js'
+import { type RouteParts, serialAfter } from './parts.js'
+import { type Input, Router } from './typed.js'
 
 function documentOf(name: string): ScenarioDocument {
   const document = scenarioLibrary().get(name)
@@ -40,6 +44,30 @@ function asInput<T>(make: () => T, below: string, code: ProblemCode): T {
   }
 }
 
+/** Which variant: its name is looked at here, where it has a place of its own. */
+function askedOf({ variants = {} }: ScenarioDocument, body: z.output<typeof RunRequest>): Asked {
+  const { variant, with: params } = body
+  const names = Object.keys(variants)
+  if (variant === undefined || names.includes(variant)) return { variant, params }
+  const rule = names.length === 0 ? 'absent: the scenario has no variants' : choiceOf(names)
+  throw new InputError([{ path: 'variant', message: `must be ${rule}${didYouMean(variant, names)}` }])
+}
+
+/** One page of runs, as they were begun, without what makes them long. */
+function page(runs: Runs, { state, limit = PAGE_LIMIT_DEFAULT, cursor }: PageQuery) {
+  const items: Omit<Run, 'reports'>[] = []
+  let last = 0
+  for (const { serial, run } of runs.after(serialAfter(cursor))) {
+    if (state !== undefined && run.state !== state) continue
+    if (items.length === limit) return { items, next_cursor: cursorAfter(last) }
+    const { reports: _long, ...summary } = run
+    items.push(summary)
+    last = serial
+  }
+  return { items }
+}
+type PageQuery = Input<typeof operations.listRuns>['query']
+
 /** A document as text, by itself. */
 class YamlBody {
   constructor(readonly text: string) {}
@@ -47,7 +75,7 @@ class YamlBody {
 
 interface OwnRun {
   readonly document: ScenarioDocument
-  readonly params?: ParamValues | undefined
+  readonly asked: Asked
   readonly text?: string
 }
 
@@ -55,7 +83,7 @@ interface OwnRun {
 function ownRequest(body: unknown): OwnRun {
   if (body instanceof YamlBody) {
     const { text } = body
-    return { document: asInput(() => parseScenario(text), '', 'invalid-scenario'), text }
+    return { document: asInput(() => parseScenario(text), '', 'invalid-scenario'), asked: {}, text }
   }
   const { document, ...rest } = (
     typeof body === 'object' && body !== null ? body : {}
@@ -66,7 +94,7 @@ function ownRequest(body: unknown): OwnRun {
     throw new InputError(fieldProblems(error.issues, { schema: OwnRunRequest, value: request }))
   }
   const checked = asInput(() => checkScenario(document), 'document', 'invalid-scenario')
-  return { document: checked, params: data.with }
+  return { document: checked, asked: askedOf(checked, data) }
 }
 
 export default async function scenarioRoutes(app: FastifyInstance, parts: RouteParts) {
@@ -77,9 +105,9 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
     done()
   })
 
-  const start = ({ document, params, text }: OwnRun): Answer => {
+  const start = ({ document, asked, text }: OwnRun): Answer => {
     if (runs.isFull) throw new InputError([], 'limit-runs', 'As many runs wait as may; try again later.')
-    const run = asInput(() => runs.start(document, params, text), '', 'invalid-request')
+    const run = asInput(() => runs.start(document, asked, text), '', 'invalid-request')
     return { status: 202, text: JSON.stringify(run), location: `/v1/runs/${run.id}` }
   }
   const runOf = (rid: string) => {
@@ -93,7 +121,7 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
   router.on(operations.startRun, ({ params, body }, request, reply) => {
     const document = documentOf(params.name)
     answerOnce(parts.idempotency, reply, `run ${params.name}`, request.body, () =>
-      start({ document, params: body.with }),
+      start({ document, asked: askedOf(document, body) }),
     )
     return reply
   })
@@ -109,6 +137,8 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
       answerOnce(parts.idempotency, reply, 'run', body, () => start(ownRequest(body)))
     })
   })
+  router.on(operations.listRuns, ({ query }) => page(runs, query))
+  router.on(operations.cancelRun, ({ params }) => runs.cancel(runOf(params.rid).id))
   router.on(operations.getRun, ({ params }) => runOf(params.rid))
   router.on(operations.getRunTrace, ({ params, query }, _request, reply) => {
     parts.outgoing.admit()

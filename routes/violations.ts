@@ -1,17 +1,10 @@
 /** What the auditor found in a partition. */
 import type { FastifyInstance } from 'fastify'
 import { listViolations } from '../src/api/operations/audit.js'
-import { cursorAfter, PAGE_LIMIT_DEFAULT, serialOf } from '../src/api/paging.js'
-import { InputError } from '../src/api/problem.js'
+import { cursorAfter, PAGE_LIMIT_DEFAULT } from '../src/api/paging.js'
 import { violationView } from '../src/api/violation.js'
-import type { RouteParts } from './parts.js'
+import { type RouteParts, serialAfter } from './parts.js'
 import { Router } from './typed.js'
-
-function numberAfter(cursor: string | undefined): number {
-  const number = cursor === undefined ? 0 : serialOf(cursor)
-  if (number !== undefined) return number
-  throw new InputError([{ path: 'cursor', message: 'must be a next_cursor of this list' }], 'invalid-cursor')
-}
 
 export default async function violationRoutes(app: FastifyInstance, parts: RouteParts) {
   new Router(app, parts.meter).on(listViolations, ({ params, query }) => {
@@ -19,7 +12,7 @@ export default async function violationRoutes(app: FastifyInstance, parts: Route
     const { severity, settled = false, limit = PAGE_LIMIT_DEFAULT, cursor } = query
     const fits = (violation: { severity: string }) =>
       severity === undefined || violation.severity === severity
-    const { items, next } = audit.page(numberAfter(cursor), limit, fits)
+    const { items, next } = audit.page(serialAfter(cursor), limit, fits)
     // What holds as of now belongs behind all that was found: it comes with the last page.
     const pending = settled && next === undefined ? audit.settle().filter(fits) : []
     return {

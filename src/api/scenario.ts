@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { VCPUS_MAX } from '../hv/limits.js'
 import { PROFILE_NAMES } from '../synic/profile.js'
 import { Op } from './op.js'
+import { pageQuery } from './paging.js'
 import { KINDS, OptionsIn } from './partition.js'
 import { Violation } from './violation.js'
 import { Name, U64In, U64Out } from './wire.js'
@@ -178,31 +179,45 @@ export type ScenarioFault = z.infer<typeof ScenarioFault>
 export type ScenarioViolation = z.infer<typeof ScenarioViolation>
 export type ScenarioReport = z.infer<typeof ScenarioReport>
 
-export const RunRequest = z.strictObject({ with: Params.optional() }).meta({
+const asked = {
+  with: Params.optional(),
+  variant: z.string().max(64).optional().meta({ description: 'Which variant; all unless given.' }),
+}
+export const RunRequest = z.strictObject(asked).meta({
   id: 'RunRequest',
-  description: 'Without parameters every variant is run.',
+  description: 'Without a variant and without parameters every variant is run.',
   examples: [{ with: { mshv: 'v4' } }],
 })
 export const OwnRunRequest = z
-  .strictObject({ document: ScenarioDocument, with: Params.optional() })
+  .strictObject({ document: ScenarioDocument, ...asked })
   .meta({ id: 'OwnRunRequest' })
 export type OwnRunRequest = z.infer<typeof OwnRunRequest>
 
-export const Run = z
-  .object({
-    id: Name,
-    scenario: Name,
-    state: z.enum(['running', 'done', 'failed']),
-    progress: z.object({
-      done: z.int().min(0).meta({ description: 'Variants that are done.' }),
-      of: z.int().min(1),
-      ops: z.int().min(0).meta({ description: 'Ops so far, of all variants.' }),
-    }),
-    reports: z.array(ScenarioReport),
-    error: z.string().optional().meta({ description: 'Why it failed.' }),
-  })
-  .meta({ id: 'Run' })
+const RUN_STATES = ['running', 'done', 'failed', 'cancelled'] as const
+const runSummary = {
+  id: Name,
+  scenario: Name,
+  state: z.enum(RUN_STATES).meta({ description: 'running: it waits for its turn, or has it.' }),
+  progress: z.object({
+    done: z.int().min(0).meta({ description: 'Variants that are done.' }),
+    of: z.int().min(1),
+    ops: z.int().min(0).meta({ description: 'Ops so far, of all variants.' }),
+  }),
+  error: z.string().optional().meta({ description: 'Why it failed.' }),
+}
+export const Run = z.object({ ...runSummary, reports: z.array(ScenarioReport) }).meta({ id: 'Run' })
 export type Run = z.infer<typeof Run>
+
+export const RunList = z
+  .object({
+    items: z.array(z.object(runSummary).meta({ id: 'RunSummary' })),
+    next_cursor: z.string().optional().meta({ description: 'Absent on the last page.' }),
+  })
+  .meta({ id: 'RunList' })
+export const RunQuery = z.strictObject({
+  state: z.enum(RUN_STATES).optional().meta({ description: 'Only runs in this state.' }),
+  ...pageQuery,
+})
 
 export const ScenarioPath = z.strictObject({
   name: z.string().meta({ description: 'Of the library.', examples: ['kexec-l1vh'] }),

@@ -74,6 +74,8 @@ export const ENDPOINTS = {
   getScenario: 'GET /v1/scenarios/{name}',
   startRun: 'POST /v1/scenarios/{name}/runs',
   startOwnRun: 'POST /v1/runs',
+  listRuns: 'GET /v1/runs',
+  cancelRun: 'DELETE /v1/runs/{rid}',
   getRun: 'GET /v1/runs/{rid}',
   getRunTrace: 'GET /v1/runs/{rid}/trace application/x-ndjson',
   livez: 'GET /livez',

@@ -2,8 +2,8 @@
  * Runs that clients asked for: one after another, some ops a turn of the loop, the last of them kept for who
  * asks.
  */
-import type { ParamValues, Run, ScenarioDocument } from '../api/scenario.js'
-import type { RunChoice } from './choices.js'
+import type { Run, ScenarioDocument } from '../api/scenario.js'
+import type { Asked, RunChoice } from './choices.js'
 import { withLines } from './document.js'
 import { OPS_PER_TURN, RUN_BYTES_MAX, RUNS_BYTES_MAX, RUNS_KEPT_MAX, RUNS_OPEN_MAX } from './limits.js'
 import { ScenarioError } from './problems.js'
@@ -14,6 +14,8 @@ type OpenRun = { -readonly [K in keyof Run]: Run[K] }
 
 interface KeptRun {
   readonly run: OpenRun
+  /** Counts runs from 1. */
+  readonly serial: number
   /** Trace files, by variant. */
   readonly traces: Map<string, string>
   /** What all of it comes to. */
@@ -47,11 +49,27 @@ export class Runs {
   #bytes = 0
   #jobs: Job[] = []
   #next = 1
+  /** Is a turn to come? */
+  #isTurning = false
 
   constructor(private readonly limits = LIMITS) {}
 
   get(id: string): Run | undefined {
     return this.#kept.get(id)?.run
+  }
+
+  /** Those begun after the one with this number, in that order. */
+  *after(serial: number): Generator<{ readonly serial: number; readonly run: Run }> {
+    for (const kept of this.#kept.values()) if (kept.serial > serial) yield kept
+  }
+
+  /** Ends a run where it stands: its machine is its own, and goes with it. */
+  cancel(id: string): Run | undefined {
+    const run = this.#kept.get(id)?.run
+    if (run?.state !== 'running') return run
+    run.state = 'cancelled'
+    this.#jobs = this.#jobs.filter((job) => job.kept.run !== run)
+    return run
   }
 
   /** The trace of a variant that is done. */
@@ -66,22 +84,23 @@ export class Runs {
 
   /**
    * Begins a run; it goes on by itself.
-   * @throws ScenarioError where the parameters do not fit
+   * @throws ScenarioError where the variant or the parameters do not fit
    */
-  start(scenario: ScenarioDocument, params?: ParamValues, text?: string): Run {
-    const choices = choose(scenario, { params })
+  start(scenario: ScenarioDocument, asked: Asked = {}, text?: string): Run {
+    const choices = choose(scenario, asked)
+    const serial = this.#next++
     const run: OpenRun = {
-      id: `r${this.#next++}`,
+      id: `r${serial}`,
       scenario: scenario.scenario,
       state: 'running',
       progress: { done: 0, of: choices.length, ops: 0 },
       reports: [],
     }
-    const kept = { run, traces: new Map<string, string>(), bytes: 0 }
+    const kept = { run, serial, traces: new Map<string, string>(), bytes: 0 }
     this.#kept.set(run.id, kept)
     this.#forget(kept)
     this.#jobs.push({ kept, text, work: this.#work(kept, scenario, choices) })
-    if (this.#jobs.length === 1) setImmediate(() => this.#turn())
+    if (!this.#isTurning) this.#turnSoon()
     return run
   }
 
@@ -132,8 +151,14 @@ export class Runs {
     }
   }
 
+  #turnSoon(): void {
+    this.#isTurning = true
+    setImmediate(() => this.#turn())
+  }
+
   #turn(): void {
     const [job] = this.#jobs
+    this.#isTurning = job !== undefined
     if (job === undefined) return
     try {
       for (let op = 0; op < OPS_PER_TURN && job.kept.run.state === 'running'; op++) job.work.next()
@@ -142,7 +167,7 @@ export class Runs {
       job.kept.run.error = messageOf(error, job.text)
     }
     if (job.kept.run.state !== 'running') this.#jobs.shift()
-    setImmediate(() => this.#turn())
+    this.#turnSoon()
   }
 }
 

@@ -105,6 +105,8 @@ describe('every operation', () => {
     ran('startOwnRun', own)
     const rid = { rid: own.body.id }
     await expect.poll(async () => (await call.getRun({ params: rid })).body.state).toBe('done')
+    ran('listRuns', await call.listRuns({ query: { state: 'done' } }))
+    ran('cancelRun', await call.cancelRun({ params: rid }))
     ran('getRun', await call.getRun({ params: rid }))
     ran('getRunTrace', await call.getRunTrace({ params: rid }))
     for (const id of ['livez', 'readyz', 'getMetrics', 'getOpenapi', 'getAsyncapi', 'getIndex'] as const) {

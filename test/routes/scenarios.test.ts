@@ -9,6 +9,7 @@ import type { Run } from '../../src/api/scenario.js'
 import { isClean, replayFile } from '../../src/replay/replay.js'
 import { TEXT_BYTES_MAX } from '../../src/scenario/limits.js'
 import { type TestApp, testApp } from '../support/app.js'
+import { expectProblem } from '../support/expect-problem.js'
 
 const STEPS = ['v0 vmbus SIMP=0x10001 SINT2=0xf3 SCONTROL=1', 'post v0 s2 t=1 #A -> delivered']
 const OWN = { scenario: 'own', title: 'Own', source: 'here', partition: { profile: 'tlfs' }, steps: STEPS }
@@ -122,6 +123,101 @@ describe("a client's own scenario", () => {
       state: 'failed',
       error: expect.stringMatching(/^steps\/0: more than 100000 ops$/),
     })
+  })
+})
+
+describe('one variant', () => {
+  const variants = { a: { expect: 'clean' }, b: { expect: 'clean' } }
+
+  it('is run by its name', async () => {
+    const library = { variant: 'pre-series' }
+    const [report, ...more] = (await finished(await test.post('/v1/scenarios/kexec-l1vh/runs', library)))
+      .reports
+    expect([report.variant, more]).toEqual(['pre-series', []])
+    const { reports, progress } = await finished(await own({ variants }, { variant: 'b' }))
+    expect([reports.map(({ variant }) => variant), progress.of]).toEqual([['b'], 1])
+  })
+
+  it.each([
+    [{ variant: 'pre-serie' }, 'variant', /^must be one of .*v4.*; did you mean "pre-series"/],
+    [{ variant: 'pre-series', with: { mshv: 'v4' } }, 'with/mshv', /contradicts the variant pre-series/],
+    [{ variant: 4 }, 'variant', /^must be a text/],
+  ])('that is none, or another, is refused: %j', async (body, path, message) => {
+    const reply = await test.post('/v1/scenarios/kexec-l1vh/runs', body)
+    expect([reply.status, reply.body.errors]).toEqual([
+      400,
+      [{ path, message: expect.stringMatching(message) }],
+    ])
+  })
+
+  it('of a scenario without any is refused', async () => {
+    const { status, body } = await own({}, { variant: 'b' })
+    expect([status, body.errors]).toEqual([
+      400,
+      [{ path: 'variant', message: 'must be absent: the scenario has no variants' }],
+    ])
+  })
+})
+
+describe('runs', () => {
+  it('are listed as they were begun, by pages and by state', async () => {
+    const other = await testApp()
+    const document = { ...OWN, expect: 'clean' }
+    const start = async () => (await other.post('/v1/runs', { document })).body.id
+    const ids = [await start(), await start(), await start()]
+    await expect
+      .poll(async () => (await other.get('/v1/runs?state=done')).body.items)
+      .toEqual(
+        ids.map((id) => ({ id, scenario: 'own', state: 'done', progress: { done: 1, of: 1, ops: 5 } })),
+      )
+    const first = (await other.get('/v1/runs?limit=2')).body as { items: Run[]; next_cursor: string }
+    const second = (await other.get(`/v1/runs?limit=2&cursor=${first.next_cursor}`)).body as typeof first
+    expect([first.items, second.items].map((items) => items.map(({ id }) => id))).toEqual([
+      ids.slice(0, 2),
+      ids.slice(2),
+    ])
+    expect(second.next_cursor).toBeUndefined()
+    expect((await other.get('/v1/runs?state=running')).body.items).toEqual([])
+    expectProblem(await other.get('/v1/runs?cursor=x'), 400, 'invalid-cursor', 'cursor')
+    expectProblem(await other.get('/v1/runs?state=over'), 400, 'invalid-request', 'state')
+  })
+
+  it('are cancelled: they end at once, keep what was done, and leave nothing behind', async () => {
+    const steps = Array(3).fill(wait(15_000)[0])
+    const variants = { good: { steps: STEPS, expect: 'clean' }, long: { steps, expect: 'clean' } }
+    const { headers, body } = await own({ variants })
+    const waiting = await own()
+    await expect.poll(async () => (await test.get(headers.location)).body.reports).toHaveLength(1)
+    const cancelled = await test.delete(headers.location)
+    expect([cancelled.status, cancelled.body]).toMatchObject([200, { id: body.id, state: 'cancelled' }])
+    expect(cancelled.body.reports).toMatchObject([{ variant: 'good' }])
+    expect((await finished(waiting)).state).toBe('done')
+    // Nor does it go on: as many ops as there were, and no other ending.
+    expect((await test.get(headers.location)).body).toEqual(cancelled.body)
+    expect((await test.get(`${headers.location}/trace`)).status).toBe(200)
+    expect(test.service.partitionCount).toBe(0)
+  })
+
+  it('that wait make room when they are cancelled', async () => {
+    const other = await testApp()
+    const document = { ...OWN, steps: wait(15_000) }
+    const locations: string[] = []
+    let reply = await other.post('/v1/runs', { document })
+    for (; reply.status === 202; reply = await other.post('/v1/runs', { document })) {
+      locations.push(reply.headers.location)
+    }
+    expectProblem(reply, 409, 'limit-runs')
+    const [, second] = locations
+    await other.delete(second)
+    expect((await other.post('/v1/runs', { document })).status).toBe(202)
+    await other.app.close()
+  })
+
+  it('that have ended, or never were, cannot be', async () => {
+    const { headers } = await own()
+    await expect.poll(async () => (await test.get(headers.location)).body.state).toBe('done')
+    expect((await test.delete(headers.location)).body).toEqual((await test.get(headers.location)).body)
+    expectProblem(await test.delete('/v1/runs/r9999'), 404, 'run-not-found')
   })
 })
 

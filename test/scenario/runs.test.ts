@@ -54,6 +54,15 @@ describe('runs', () => {
     expect(runs.get(id)).toMatchObject({ state: 'failed', error: 'more than 5000 bytes of traces' })
   })
 
+  it('begun behind one that was cancelled take no more of a turn', async () => {
+    const runs = new Runs()
+    runs.cancel(runs.start(long).id)
+    const next = runs.start(long)
+    await setImmediate()
+    await setImmediate()
+    expect(next.progress.ops).toBeLessThanOrEqual(2 * OPS_PER_TURN)
+  })
+
   it('stop', async () => {
     const runs = new Runs()
     const { id } = runs.start(long, undefined)

@@ -68,6 +68,33 @@ export const startOwnRun = {
   plane: 'control',
 } as const satisfies Operation
 
+export const listRuns = {
+  id: 'listRuns',
+  method: 'GET',
+  path: '/v1/runs',
+  tag: 'scenarios',
+  summary: 'Runs that are kept, in the order they were begun, without their reports',
+  query: s.RunQuery,
+  replies: { 200: { description: 'One page.', schema: s.RunList } },
+  problems: ['invalid-cursor'],
+  plane: 'control',
+} as const satisfies Operation
+
+export const cancelRun = {
+  id: 'cancelRun',
+  method: 'DELETE',
+  path: '/v1/runs/{rid}',
+  tag: 'scenarios',
+  summary: 'Cancel a run',
+  description:
+    'It ends before its next op, and makes room for another. It is still told of, with the variants that ' +
+    'were done. One that has ended stays as it is.',
+  params: s.RunPath,
+  replies: { 200: { description: 'The run as it is now.', schema: s.Run } },
+  problems: ['run-not-found'],
+  plane: 'control',
+} as const satisfies Operation
+
 export const getRun = {
   id: 'getRun',
   method: 'GET',

@@ -14,7 +14,7 @@ const Sint = z
 const PageView = z
   .object({
     value: U64Out,
-    enabled: z.boolean(),
+    enabled: z.boolean().meta({ description: 'Bit 0. While it is clear the guest has no such page.' }),
     gpa: U64Out,
     readable: z.boolean().meta({ description: 'There is memory at this address.' }),
   })
@@ -53,6 +53,10 @@ const FlagsView = z
   .object({ sint: Sint, flags: z.array(z.int().min(0).max(2047)) })
   .meta({ id: 'EventFlags', description: 'Flags set of one SINT, ascending.' })
 
+/** Why a list may be empty: the members that say so. */
+const withoutPage = (register: string) =>
+  `while \`${register}.enabled\` or \`${register}.readable\` is false, for then the guest has no page`
+
 export const SynicView = z
   .object({
     active: z.boolean(),
@@ -63,8 +67,8 @@ export const SynicView = z
     siefp: PageView,
     sirbp: PageView.optional(),
     sints: z.array(SintView).length(SINT_COUNT),
-    slots: z.array(SlotView).meta({ description: 'All sixteen; none while the page is unreadable.' }),
-    events: z.array(FlagsView).meta({ description: 'SINTs with a flag set.' }),
+    slots: z.array(SlotView).meta({ description: `All sixteen; none ${withoutPage('simp')}.` }),
+    events: z.array(FlagsView).meta({ description: `SINTs with a flag set; none ${withoutPage('siefp')}.` }),
   })
   .meta({ id: 'Synic' })
 export type SynicView = z.infer<typeof SynicView>
@@ -123,11 +127,17 @@ export const VcpuView = z
 export type VcpuView = z.infer<typeof VcpuView>
 
 export const MessagesView = z
-  .object({ page: PageView, slots: z.array(SlotView) })
-  .meta({ id: 'Messages', description: 'The message page, decoded; no slots while it is unreadable.' })
+  .object({
+    page: PageView.meta({ description: 'SIMP.' }),
+    slots: z.array(SlotView).meta({ description: `All sixteen; none ${withoutPage('page')}.` }),
+  })
+  .meta({ id: 'Messages', description: 'The message page, decoded.' })
 export type MessagesView = z.infer<typeof MessagesView>
 
 export const EventsView = z
-  .object({ page: PageView, sints: z.array(FlagsView) })
-  .meta({ id: 'Events', description: 'The event-flags page: SINTs with a flag set.' })
+  .object({
+    page: PageView.meta({ description: 'SIEFP.' }),
+    sints: z.array(FlagsView).meta({ description: `SINTs with a flag set; none ${withoutPage('page')}.` }),
+  })
+  .meta({ id: 'Events', description: 'The event-flags page, decoded.' })
 export type EventsView = z.infer<typeof EventsView>

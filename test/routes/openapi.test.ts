@@ -35,6 +35,20 @@ describe('openapi.yaml', async () => {
     expect(page.text).not.toMatch(/(?:src|href)="https?:/)
   })
 
+  it.each([
+    ['Messages', 'slots', 'page'],
+    ['Events', 'sints', 'page'],
+    ['Synic', 'slots', 'simp'],
+    ['Synic', 'events', 'siefp'],
+  ])('says of %s which members tell why there are no %s', (schema, list, page) => {
+    const { properties } = document.components.schemas[schema]
+    expect(properties[list].description).toContain(`\`${page}.enabled\` or \`${page}.readable\``)
+    expect(document.components.schemas.SynicPage.required).toEqual(
+      expect.arrayContaining(['enabled', 'readable']),
+    )
+    expect(properties[page].$ref).toBe('#/components/schemas/SynicPage')
+  })
+
   it('lists every route', () => {
     for (const { method, path } of OPERATIONS) {
       expect(document.paths[path][method.toLowerCase()].operationId).toMatch(/^[a-z]\w+$/)

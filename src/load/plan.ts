@@ -31,6 +31,17 @@ export interface LoadPlan {
 /** Why a load cannot begin, in one line. */
 export class LoadError extends Error {}
 
+/** It could not begin, and the partitions it had made could not be deleted either. */
+export class LeftBehind extends Error {
+  /** @param left their ids */
+  constructor(
+    override readonly cause: unknown,
+    readonly left: readonly string[],
+  ) {
+    super(`left on the server: ${left.join(', ')}`, { cause })
+  }
+}
+
 /**
  * Of the time, but no more than that: what it takes until code is compiled and buffers have grown says
  * nothing about the rest.

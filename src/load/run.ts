@@ -1,14 +1,15 @@
 /** One load from its first partition to its last figure. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SynicdClient, SynicdProblem, type SynicdStream } from '../client/index.js'
+import { SynicdClient, type SynicdStream, SynicdUnreachable } from '../client/index.js'
 import { PORT_BUFFERS } from '../hv/limits.js'
 import type { Run, Target } from './connect.js'
 import { Figures, type Sample } from './figures.js'
 import { Guest } from './guest.js'
 import { Harness } from './harness.js'
 import { Ledger } from './ledger.js'
+import { Lodging } from './lodging.js'
 import { Pacer } from './pacer.js'
-import { type LoadPlan, type LoadProfile, warmupMsOf } from './plan.js'
+import { LeftBehind, LoadError, type LoadPlan, type LoadProfile, warmupMsOf } from './plan.js'
 import { Troubles } from './troubles.js'
 import { watch } from './watcher.js'
 
@@ -55,14 +56,13 @@ export interface Observer {
 const CALL_TIMEOUT_MS = 10_000
 /** How long the last messages may take, unless said otherwise. */
 const DRAIN_MS = 5000
-const LABELS = { by: 'synicd-load' }
 
 /** Machines that queue behind a full slot keep so many; the others have room for the one in the slot. */
 const ROOM: Readonly<Partial<Record<LoadProfile, number>>> = { tlfs: PORT_BUFFERS, openvmm: PORT_BUFFERS }
 
 /**
- * Rejected where it could not even begin: with what the client says, or a LoadError. Whatever ends it later
- * is in the outcome.
+ * Rejected where it could not even begin: with what the client says, or a LoadError; in a LeftBehind where it
+ * could not clean up. Whatever ends it later is in the outcome.
  */
 export async function runLoad(plan: LoadPlan, observer: Observer): Promise<Outcome> {
   const load = new Load(plan)
@@ -73,16 +73,19 @@ export async function runLoad(plan: LoadPlan, observer: Observer): Promise<Outco
     await load.setUp()
     await load.measure(observer)
     await load.drain(observer)
-  } finally {
     await load.tearDown()
+    return load.outcome()
+  } catch (reason) {
+    const left = await load.tearDown()
+    throw left.length === 0 ? reason : new LeftBehind(reason, left)
+  } finally {
     observer.signal.removeEventListener('abort', interrupt)
   }
-  return load.outcome()
 }
 
 class Load {
   readonly #plan: LoadPlan
-  readonly #client: SynicdClient
+  readonly #lodging: Lodging
   readonly #figures = new Figures()
   readonly #troubles = new Troubles()
   readonly #halt = new AbortController()
@@ -100,10 +103,11 @@ class Load {
 
   constructor(plan: LoadPlan) {
     this.#plan = plan
-    this.#client = new SynicdClient(plan.url, { timeoutMs: CALL_TIMEOUT_MS })
+    const client = new SynicdClient(plan.url, { timeoutMs: CALL_TIMEOUT_MS })
+    this.#lodging = new Lodging(client)
     this.#run = {
       plan,
-      client: this.#client,
+      client,
       figures: this.#figures,
       troubles: this.#troubles,
       halted: this.#halt.signal,
@@ -137,8 +141,23 @@ class Load {
     }
     this.#streams.push(...[...this.#guests, ...this.#harnesses].map(({ stream }) => stream))
     for (let i = 0; i < watchers; i++) this.#streams.push(watch(this.#run, this.#targets[i % partitions]))
-    await Promise.all(this.#streams.map(({ opened }) => opened))
+    await this.#opened()
     await Promise.all(this.#guests.map((guest) => guest.setUp()))
+  }
+
+  async #opened(): Promise<void> {
+    try {
+      await Promise.all(this.#streams.map(({ opened }) => opened))
+    } catch (reason) {
+      const { rateMax = Number.POSITIVE_INFINITY } = this.#lodging
+      const count = this.#streams.length
+      // Of a refused WebSocket no more is known than that there is none.
+      if (!(reason instanceof SynicdUnreachable) || count < rateMax) throw reason
+      throw new LoadError(
+        `the server takes ${rateMax} requests a second from one address (--max-rate), and this load opens ` +
+          `${count} streams at once: allow more there, or ask for fewer guests, harnesses and watchers`,
+      )
+    }
   }
 
   /** Until its time is over or it ends in another way. */
@@ -192,13 +211,12 @@ class Load {
     for (const { ledger } of this.#targets) while (ledger.inFlight > 0) await ledger.changed()
   }
 
-  /** Never rejected. */
-  async tearDown(): Promise<void> {
+  /** Never rejected. The partitions that are still there. */
+  async tearDown(): Promise<readonly string[]> {
     this.#halt.abort()
     await Promise.all(this.#streams.map((stream) => stream.close()))
-    const pids = this.#targets.map(({ pid }) => pid)
-    if (this.#plan.keep) this.#left = pids
-    else this.#left = (await Promise.all(pids.map((pid) => this.#delete(pid)))).flat()
+    this.#left = this.#plan.keep ? this.#lodging.ids : await this.#lodging.clear()
+    return this.#left
   }
 
   outcome(): Outcome {
@@ -229,21 +247,8 @@ class Load {
 
   async #createPartition(guests: number): Promise<void> {
     const { profile } = this.#plan
-    const { body } = await this.#client.call.createPartition({
-      body: { profile, vcpus: guests, labels: LABELS },
-    })
-    this.#targets.push({ pid: body.id, ledger: new Ledger(guests, ROOM[profile] ?? 1) })
-  }
-
-  /** The ids that are still there, as far as the server says. */
-  async #delete(pid: string): Promise<string[]> {
-    try {
-      await this.#client.partition(pid).delete()
-      return []
-    } catch (reason) {
-      const isThere = reason instanceof SynicdProblem && reason.code !== 'partition-not-found'
-      return isThere ? [pid] : []
-    }
+    const pid = await this.#lodging.create(profile, guests)
+    this.#targets.push({ pid, ledger: new Ledger(guests, ROOM[profile] ?? 1) })
   }
 }
 

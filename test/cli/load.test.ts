@@ -2,6 +2,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Readable, Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { loadCommand } from '../../src/cli/commands/load.js'
@@ -255,6 +256,11 @@ describe('synicd load refuses in one line, with status 2', () => {
     ['another profile', ['http://x', '--profile', 'xen'], /--profile.*openvmm, tlfs/],
     ['a partition without a guest', ['http://x', '--guests', '1', '--partitions', '2'], /more than --guests/],
     ['a partition without a harness', ['http://x', '--partitions', '3'], /more than --harnesses/],
+    [
+      'more guests than a partition has vCPUs',
+      ['http://x', '--guests', '2000'],
+      /give --partitions 2 or more/,
+    ],
     ['a rate of no messages', ['http://x', '--rate', '5', '--mix', 'events=1'], /--rate: .*the mix has none/],
   ])('%s', async (_what, args, message) => {
     const { status, out, err } = await synicd(args)
@@ -280,5 +286,24 @@ describe('synicd load refuses in one line, with status 2', () => {
     const wide = await synicd([small.url, '--guests', '5'])
     expect([wide.status, wide.err]).toEqual([2, expect.stringContaining('has room for 4 more vCPUs, not 5')])
     expect(await partitions(small.url)).toEqual([])
+  })
+
+  it('a server that takes too few requests a second, and leaves nothing there', async () => {
+    const slow = await serve('--max-rate', '3')
+    const { status, err } = await synicd([slow.url, ...SMALL])
+    expect([status, err]).toEqual([
+      2,
+      expect.stringMatching(/^synicd: the server takes 3 requests a second .*--max-rate.* 5 streams at once/),
+    ])
+    await sleep(1100)
+    expect(await partitions(slow.url)).toEqual([])
+    // Where not all of them can be made, those that were go, too.
+    const many = await synicd([slow.url, '--guests', '4', '--partitions', '4', '--harnesses', '4'])
+    expect([many.status, many.err]).toEqual([
+      2,
+      expect.stringMatching(/^synicd: Too many requests: At most 3/),
+    ])
+    await sleep(1100)
+    expect(await partitions(slow.url)).toEqual([])
   })
 })

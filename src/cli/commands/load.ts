@@ -1,9 +1,10 @@
 /** `synicd load`: drives a running server with guests, harnesses and watchers, and tells the figures. */
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { SynicdClient, SynicdError, SynicdProblem } from '../../client/index.js'
+import { VCPUS_MAX } from '../../hv/limits.js'
 import { parseDuration } from '../../load/duration.js'
 import { mixText, parseMix } from '../../load/mix.js'
-import { LoadError, type LoadPlan, PROTOCOLS } from '../../load/plan.js'
+import { LeftBehind, LoadError, type LoadPlan, PROTOCOLS } from '../../load/plan.js'
 import { isClean, reportDocument } from '../../load/report.js'
 import { type Observer, runLoad } from '../../load/run.js'
 import { Screen } from '../../load/screen.js'
@@ -107,6 +108,11 @@ function conflictOf({ guests, harnesses, partitions, mix, rate }: LoadPlan): str
   if (partitions > guests) return '--partitions: each needs a guest, so there cannot be more than --guests'
   if (partitions > harnesses)
     return '--partitions: each needs a harness, so there cannot be more than --harnesses'
+  const fewest = Math.ceil(guests / VCPUS_MAX)
+  if (fewest > partitions) {
+    const rule = `a partition has at most ${VCPUS_MAX} vCPUs, and each takes one`
+    return `--guests: ${rule}: give --partitions ${fewest} or more`
+  }
   if (rate !== undefined && mix.messages === 0) return '--rate: it counts messages, and the mix has none'
   return undefined
 }
@@ -155,6 +161,7 @@ function live({ stderr }: Terminal, plan: LoadPlan, screen: Screen, json: boolea
 
 /** @throws what is no mistake of the caller's or the server's */
 function lineOf(error: unknown): string {
+  if (error instanceof LeftBehind) return `${lineOf(error.cause)}; ${error.message}`
   if (error instanceof SynicdProblem) return `${error.title}: ${error.detail}`
   if (error instanceof SynicdError || error instanceof LoadError) return error.message
   throw error

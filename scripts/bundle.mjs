@@ -22,8 +22,8 @@ const numbersApart = {
       const all = numbers.map(({ name }) => name)
       const exported = numbers.filter(({ isExported }) => isExported).map(({ name }) => name)
       const links = `import { ${all} } from ${from}; export { ${exported} };`
-      const source = numbers.reduce(
-        (rest, { text }) => rest.replace(text, text.replace(/[^\n]/g, '')),
+      const source = numbers.reduceRight(
+        (rest, { at, text }) => rest.slice(0, at) + text.replace(/[^\n]/g, '') + rest.slice(at + text.length),
         readFileSync(path, 'utf8'),
       )
       return { contents: `${links} ${source}`, loader: 'ts' }

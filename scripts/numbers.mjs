@@ -15,7 +15,8 @@ const CALCULATION = /^(?:0x[\da-f_]+|\d[\d_.]*|[-+*/|&^~<>()\s])+$/i
  * @property {string} name
  * @property {number} value
  * @property {boolean} isExported
- * @property {string} text its declaration in the source
+ * @property {number} at where its declaration begins in the source
+ * @property {string} text its declaration
  */
 
 /** @type {Map<string, NumberConstant[]>} */
@@ -34,11 +35,12 @@ export function numbersOf(path) {
   known.set(path, found)
   const source = readFileSync(path, 'utf8')
   const values = importedInto(path, source)
-  for (const [text, exported, name, expression] of source.matchAll(CONSTANT)) {
+  for (const { index: at, ...match } of source.matchAll(CONSTANT)) {
+    const { 0: text, 1: exported, 2: name, 3: expression } = match
     const value = calculate(expression, values)
     if (value === undefined) continue
     values.set(name, value)
-    found.push({ name, value, isExported: exported !== undefined, text })
+    found.push({ name, value, isExported: exported !== undefined, at, text })
   }
   return found
 }

@@ -54,7 +54,7 @@ test('what a constant is exported as, and where it stands', () => {
   const path = join(folder, 'whole.ts')
   writeFileSync(path, 'const A =\n  1 |\n  2\nexport const B = A\nlet c = A')
   expect(numbersOf(path)).toEqual([
-    { name: 'A', value: 3, isExported: false, text: 'const A =\n  1 |\n  2' },
-    { name: 'B', value: 3, isExported: true, text: 'export const B = A' },
+    { name: 'A', value: 3, isExported: false, at: 0, text: 'const A =\n  1 |\n  2' },
+    { name: 'B', value: 3, isExported: true, at: 20, text: 'export const B = A' },
   ])
 })

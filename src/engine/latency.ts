@@ -4,7 +4,8 @@
 import { assert } from '../hv/assert.js'
 import { VCPU_ID_LIMIT } from '../hv/limits.js'
 import * as e from '../synic/effects.js'
-import { KINDS_COUNT, type Meter, STAGE_ACK, STAGE_EOM, STAGE_SLOT } from './meter.js'
+import { type Meter, STAGE_ACK, STAGE_EOM, STAGE_SLOT } from './meter.js'
+import * as t from './tally.js'
 
 const VECTORS = 256
 
@@ -62,16 +63,11 @@ export class LatencyTracker {
   /** Since when messages wait behind their slots, by their tickets. */
   readonly #waiting = new Map<number, number>()
 
-  readonly #instant: Float64Array
-  readonly #interrupts: Float64Array
+  constructor(private readonly meter: Meter) {}
 
-  constructor(private readonly meter: Meter) {
-    this.#instant = meter.instant
-    this.#interrupts = meter.interrupts
-  }
-
-  /** What follows is at this time: monotonic milliseconds. */
+  /** What follows is of this partition, and at this time: monotonic milliseconds. */
   at(nowMs: number): void {
+    this.meter.begin()
     if (nowMs - this.#eraMs >= ERA_MS) this.#beginEra(nowMs)
     this.#now = (1 + Math.floor((nowMs - this.#eraMs) * STEPS_PER_MS)) * SOURCES
     this.#nowMs = nowMs
@@ -124,11 +120,11 @@ export class LatencyTracker {
       this.#requested(consequences[i + 1], consequences[i + 2], consequences[i + 3] & 0xff)
     } else if (what === e.EFFECT_FREED) {
       this.#ended(STAGE_EOM, slotMark(consequences[i + 1], consequences[i + 2]))
-    } else if (what === e.EFFECT_EOM) this.meter.eom++
-    else if (what === e.EFFECT_EVENT) this.#instant[STAGE_SLOT * KINDS_COUNT + e.FROM_EVENT]++
+    } else if (what === e.EFFECT_EOM) t.TALLY[t.TALLY_EOM]++
+    else if (what === e.EFFECT_EVENT) countInstant(STAGE_SLOT, e.FROM_EVENT)
     else if (what === e.EFFECT_WAITS) this.#waits(consequences[i + 1])
     else if (what === e.EFFECT_LEFT) this.#left(consequences[i + 1], consequences[i + 2])
-    else if (what === e.EFFECT_DROPPED) this.meter.dropped++
+    else if (what === e.EFFECT_DROPPED) t.TALLY[t.TALLY_DROPPED]++
   }
 
   /** The vCPU has taken an interrupt; -1: there was none. */
@@ -139,12 +135,12 @@ export class LatencyTracker {
   /** A message comes into its slot; whether it has waited is told behind it. */
   #arrived(vcpu: number, about: number): void {
     const source = about & 0xff
-    this.#instant[STAGE_SLOT * KINDS_COUNT + source]++
+    countInstant(STAGE_SLOT, source)
     this.#mark(slotMark(vcpu, about), source)
   }
 
   #requested(vcpu: number, vector: number, source: number): void {
-    this.#interrupts[source]++
+    t.TALLY[t.TALLY_INTERRUPTS + source]++
     if (source === e.FROM_IPI) return
     const mark = vcpu * MARKS + vector
     // A request that merges starts nothing anew.
@@ -162,7 +158,7 @@ export class LatencyTracker {
     const sinceMs = this.#waiting.get(ticket)
     this.#waiting.delete(ticket)
     if (sinceMs === undefined || sinceMs === this.#nowMs || source === e.NO_SOURCE) return
-    this.#instant[STAGE_SLOT * KINDS_COUNT + source]--
+    t.TALLY[t.TALLY_INSTANT + STAGE_SLOT * t.KINDS_COUNT + source]--
     this.meter.observe(STAGE_SLOT, source, this.#nowMs - sinceMs)
   }
 
@@ -176,7 +172,7 @@ export class LatencyTracker {
     if (mark === 0) return
     this.#marks[at] = 0
     const source = mark - this.#now
-    if (source >= 0) this.#instant[stage * KINDS_COUNT + source]++
+    if (source >= 0) countInstant(stage, source)
     else this.#took(stage, at, mark)
   }
 
@@ -192,6 +188,11 @@ export class LatencyTracker {
     marks.set(this.#marks)
     this.#marks = marks
   }
+}
+
+/** What took no time. */
+function countInstant(stage: number, source: number): void {
+  t.TALLY[t.TALLY_INSTANT + stage * t.KINDS_COUNT + source]++
 }
 
 function slotMark(vcpu: number, about: number): number {

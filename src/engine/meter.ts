@@ -5,22 +5,17 @@
 import { RULES } from '../audit/rules.js'
 import * as e from '../synic/effects.js'
 import { OP_NAMES } from '../synic/op.js'
+import * as t from './tally.js'
 
 /** Every op by its code; the first is no op. */
 export const METERED_OPS: readonly string[] = OP_NAMES
-/** Lengths as numbers: what is worked out would be looked up at each op. */
-const OUTCOMES_COUNT = 3
-export const KINDS_COUNT = 4
-export const OUTCOMES = ['ok', 'fault', 'errno'] as const satisfies { length: typeof OUTCOMES_COUNT }
-const OK = 0
-const FAULT = 1
-const ERRNO = 2
+export const OUTCOMES = ['ok', 'fault', 'errno'] as const satisfies { length: typeof t.OUTCOMES_COUNT }
 export const MESSAGE_OUTCOMES = ['delivered', 'queued', 'busy', 'dropped'] as const
-export const KINDS = ['message', 'event', 'gsi', 'timer'] as const satisfies { length: typeof KINDS_COUNT }
+export const KINDS = ['message', 'event', 'gsi', 'timer'] as const satisfies { length: typeof t.KINDS_COUNT }
 export const INTERRUPT_KINDS = e.SOURCES
 /** In the order of the rules, each once. */
 export const INVARIANTS: readonly string[] = [...new Set(RULES.map(({ invariant }) => invariant))]
-export const STAGES = ['slot', 'socket', 'ack', 'eom'] as const
+export const STAGES = ['slot', 'socket', 'ack', 'eom'] as const satisfies { length: typeof t.STAGES_COUNT }
 export const STAGE_SLOT = 0
 const STAGE_SOCKET = 1
 export const STAGE_ACK = 2
@@ -31,40 +26,72 @@ export const LATENCY_BUCKETS = [
   1e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
   1, 2.5, 10,
 ] as const
-const SERIES = STAGES.length * KINDS.length
+const SERIES = t.STAGES_COUNT * t.KINDS_COUNT
 const WIDTH = LATENCY_BUCKETS.length + 1
+
+/** Whose counts stand in the tally. */
+let counting: Meter | null = null
 
 export class Meter {
   /** Off only where it is measured what counting costs. */
   isOn = true
-  readonly ops = new Float64Array(OP_NAMES.length * OUTCOMES.length)
-  readonly interrupts = new Float64Array(INTERRUPT_KINDS.length)
   readonly violations = new Float64Array(INVARIANTS.length)
-  eom = 0
-  dropped = 0
-  #queued = 0
-  #busy = 0
-  /** Observations of no time at all per series, which are most under load. */
-  readonly instant = new Float64Array(SERIES)
-  /** All others per series and bucket (the last is +Inf), and their sum in seconds. */
+  /** What was in the tally whenever another meter took it. */
+  readonly #kept = new Float64Array(t.TALLY.length)
+  /** Observations that took some time, per series and bucket (the last is +Inf), and their sum in seconds. */
   readonly buckets = new Float64Array(SERIES * WIDTH)
   readonly sums = new Float64Array(SERIES)
+
+  /** What goes into the tally from now on is this meter's. To be called before each batch. */
+  begin(): void {
+    if (counting === this) return
+    if (counting !== null) counting.#keep()
+    counting = this
+  }
+
+  #keep(): void {
+    for (let at = 0; at < t.TALLY.length; at++) this.#kept[at] += t.TALLY[at]
+    t.TALLY.fill(0)
+  }
+
+  #counted(at: number): number {
+    return this.#kept[at] + (counting === this ? t.TALLY[at] : 0)
+  }
+
+  /** Ops applied, by their code and their place in OUTCOMES. */
+  ops(code: number, outcome: number): number {
+    return this.#counted(t.TALLY_OPS + code * t.OUTCOMES_COUNT + outcome)
+  }
+
+  /** Interrupts raised, by their place in INTERRUPT_KINDS. */
+  interrupts(kind: number): number {
+    return this.#counted(t.TALLY_INTERRUPTS + kind)
+  }
+
+  get eom(): number {
+    return this.#counted(t.TALLY_EOM)
+  }
+
+  get dropped(): number {
+    return this.#counted(t.TALLY_DROPPED)
+  }
 
   /** Messages by what became of them: an outcome each. */
   get messages(): readonly number[] {
     // Whatever was delivered came into a slot, at once or later, and is counted there.
     const counted = (kind: number) => this.series(STAGE_SLOT, kind).counts[LATENCY_BUCKETS.length]
     const inSlots = KINDS.map((_, kind) => (kind === e.FROM_EVENT ? 0 : counted(kind)))
-    return [inSlots.reduce((sum, count) => sum + count), this.#queued, this.#busy, this.dropped]
+    const waited = [t.TALLY_QUEUED, t.TALLY_BUSY].map((at) => this.#counted(at))
+    return [inSlots.reduce((sum, count) => sum + count), ...waited, this.dropped]
   }
 
   /** An op that was applied, and the message it posted, if that is not in its slot. */
   countOp(code: number, { ok, fault, has, delivery }: e.Effects): void {
-    const outcome = ok ? OK : fault !== e.FAULT_NONE ? FAULT : ERRNO
-    this.ops[code * OUTCOMES_COUNT + outcome]++
+    const outcome = ok ? t.OUTCOME_OK : fault !== e.FAULT_NONE ? t.OUTCOME_FAULT : t.OUTCOME_ERRNO
+    t.TALLY[t.TALLY_OPS + code * t.OUTCOMES_COUNT + outcome]++
     if ((has & e.HAS_DELIVERY) === 0) return
-    if (delivery === e.QUEUED) this.#queued++
-    else if (delivery === e.BUSY) this.#busy++
+    if (delivery === e.QUEUED) t.TALLY[t.TALLY_QUEUED]++
+    else if (delivery === e.BUSY) t.TALLY[t.TALLY_BUSY]++
   }
 
   countViolation(invariant: string): void {
@@ -73,7 +100,7 @@ export class Meter {
 
   /** @param ms duration in milliseconds */
   observe(stage: number, kind: number, ms: number, count = 1): void {
-    const series = stage * KINDS_COUNT + kind
+    const series = stage * t.KINDS_COUNT + kind
     const seconds = ms / 1000
     let bucket = 0
     while (bucket < LATENCY_BUCKETS.length && seconds > LATENCY_BUCKETS[bucket]) bucket++
@@ -88,9 +115,9 @@ export class Meter {
 
   /** Cumulative counts of one series, one a bucket and +Inf last, and the sum. */
   series(stage: number, kind: number): { counts: number[]; sum: number } {
-    const series = stage * KINDS_COUNT + kind
+    const series = stage * t.KINDS_COUNT + kind
     const at = series * WIDTH
-    let total = this.instant[series]
+    let total = this.#counted(t.TALLY_INSTANT + series)
     const counts = Array.from(this.buckets.subarray(at, at + WIDTH), (n) => {
       total += n
       return total

@@ -57,7 +57,7 @@ function registerCounters(registry: Registry, meter: Meter): void {
       METERED_OPS.forEach((op, code) => {
         if (code === 0) return
         OUTCOMES.forEach((outcome, i) => {
-          add({ op, outcome }, meter.ops[code * OUTCOMES.length + i])
+          add({ op, outcome }, meter.ops(code, i))
         })
       })
     },
@@ -69,7 +69,7 @@ function registerCounters(registry: Registry, meter: Meter): void {
     ['kind'],
     (add) => {
       INTERRUPT_KINDS.forEach((kind, i) => {
-        add({ kind }, meter.interrupts[i])
+        add({ kind }, meter.interrupts(i))
       })
     },
   )

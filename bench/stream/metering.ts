@@ -6,7 +6,7 @@ import { bundled } from '../../scripts/bundled.js'
 import type { Row } from '../measure.js'
 import { Audience, type Deliveries } from './audience.js'
 import { BIN_PROTOCOL, batchOf, messageCycles } from './frames.js'
-import { inTurn, type Pairs, pairRows, perCpuSecond, perSecond, ratioAtLeast } from './rows.js'
+import { inSlices, inTurn, type Pairs, pairRows, perCpuSecond, perSecond, ratioAtLeast } from './rows.js'
 import { Server } from './server.js'
 
 const PROGRAM = await bundled('bench/stream/metering-process.ts')
@@ -44,9 +44,10 @@ const LOADS = [
   { messages: 64, window: 8 },
 ] as const
 type Load = (typeof LOADS)[number]
-/** Short rounds in turn: what a busy host does to the one it mostly does to the other. */
-const SERVER_ROUNDS = 24
-const ROUND_MS = 100
+/** Slices so short, and so many, that what a busy host does to the one it does to the other. */
+const SERVER_ROUNDS = 40
+const SLICES = 4
+const SLICE_MS = 40
 const WARM_UP_MS = 1000
 
 /** The whole way: batches in, deliveries out to a subscriber, each with its four stages. */
@@ -73,13 +74,18 @@ async function pairsOf({ messages, window }: Load, server: Server): Promise<Pair
   const audience = await Audience.connect(server, batch, batch, messages, 1)
   // Not counted: what is new to a server is compiled first, on another core.
   await audience.flood(WARM_UP_MS, window)
-  const round = (on: boolean) => async () => {
+  const slice = (on: boolean) => async () => {
     await server.meter(on)
-    return audience.flood(ROUND_MS, window)
+    return audience.flood(SLICE_MS, window)
   }
-  const pairs = await inTurn(SERVER_ROUNDS, round(true), round(false))
+  const pairs = await inSlices(SERVER_ROUNDS, SLICES, slice(true), slice(false), mean)
   audience.end()
   return pairs
+}
+
+function mean(parts: readonly Deliveries[]): Deliveries {
+  const of = (what: keyof Deliveries) => parts.reduce((sum, each) => sum + each[what], 0) / parts.length
+  return { perSecond: of('perSecond'), perCpuSecond: of('perCpuSecond') }
 }
 
 export async function meteringRows(): Promise<Row[]> {

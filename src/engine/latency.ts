@@ -52,7 +52,6 @@ export class LatencyTracker {
    * touched is never there. Made with the first delivery, for all vCPUs below `#expected`.
    */
   #marks = new Int32Array(0)
-  #reached = 0
   #expected = 0
   /** The mark of now, but for what came; and when that is. */
   #now = SOURCES
@@ -113,7 +112,6 @@ export class LatencyTracker {
 
   /** Follows the consequence at `i` of the op at hand. What comes most stands first. */
   follow(consequences: Int32Array, i: number): void {
-    if (this.#reached < this.#expected) this.#reach()
     const what = consequences[i]
     if (what === e.EFFECT_MESSAGE) this.#arrived(consequences[i + 1], consequences[i + 2])
     else if (what === e.EFFECT_IRQ) {
@@ -129,7 +127,7 @@ export class LatencyTracker {
 
   /** The vCPU has taken an interrupt; -1: there was none. */
   taken(vcpu: number, vector: number): void {
-    if (vector >= 0 && vcpu < this.#reached) this.#ended(STAGE_ACK, vcpu * MARKS + vector)
+    if (vector >= 0) this.#ended(STAGE_ACK, vcpu * MARKS + vector)
   }
 
   /** A message comes into its slot; whether it has waited is told behind it. */
@@ -144,7 +142,7 @@ export class LatencyTracker {
     if (source === e.FROM_IPI) return
     const mark = vcpu * MARKS + vector
     // A request that merges starts nothing anew.
-    if (this.#marks[mark] === 0) this.#mark(mark, source)
+    if (mark >= this.#marks.length || this.#marks[mark] === 0) this.#mark(mark, source)
   }
 
   #waits(ticket: number): void {
@@ -163,14 +161,17 @@ export class LatencyTracker {
   }
 
   #mark(at: number, source: number): void {
+    if (at >= this.#marks.length) this.#reach()
     this.#marks[at] = this.#now + source
   }
 
   /** What is marked there, if anything is, took until now. */
   #ended(stage: number, at: number): void {
-    const mark = this.#marks[at]
+    const marks = this.#marks
+    if (at >= marks.length) return
+    const mark = marks[at]
     if (mark === 0) return
-    this.#marks[at] = 0
+    marks[at] = 0
     const source = mark - this.#now
     if (source >= 0) countInstant(stage, source)
     else this.#took(stage, at, mark)
@@ -183,8 +184,8 @@ export class LatencyTracker {
 
   /** Something is delivered for the first time, or for the first time since a vCPU has come. */
   #reach(): void {
-    this.#reached = Math.max(this.#expected, Math.min(2 * this.#reached, VCPU_ID_LIMIT))
-    const marks = new Int32Array(this.#reached * MARKS)
+    const vcpus = Math.max(this.#expected, Math.min((2 * this.#marks.length) / MARKS, VCPU_ID_LIMIT))
+    const marks = new Int32Array(vcpus * MARKS)
     marks.set(this.#marks)
     this.#marks = marks
   }

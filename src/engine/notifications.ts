@@ -154,6 +154,7 @@ export class NotificationLog {
       return
     }
     const { words, length } = effects
+    const follows = (kinds & FOLLOWED) !== 0 ? latency : null
     if (fault !== e.FAULT_NONE) {
       const out = this.#begin(n.KIND_FAULT, m, vcpu, seq, nowMs)
       out.put(fault)
@@ -166,7 +167,7 @@ export class NotificationLog {
       n.endNotification(out, this.#at)
     }
     for (let at = 0; at < length; at += e.EFFECT_WORDS[words[at]]) {
-      latency?.follow(words, at)
+      follows?.follow(words, at)
       const kind = KIND_OF_EFFECT[words[at]]
       if (kind < 0) continue
       const out = this.#begin(kind, m, whoseEffect(words, at), seq, nowMs)

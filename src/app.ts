@@ -9,6 +9,7 @@ import Fastify, {
   LogController,
 } from 'fastify'
 import type { HealthView } from '../routes/health.js'
+import { HostNames } from '../routes/host-name.js'
 import { IdempotencyStore } from '../routes/idempotency.js'
 import routes from '../routes/index.js'
 import type { MetricsText } from '../routes/metrics.js'
@@ -48,6 +49,8 @@ export interface AppParts {
   readonly limits?: Partial<AppLimits>
   /** How patient streams are with slow readers. */
   readonly stream?: Partial<SessionLimits>
+  /** Names with a dot that clients may call the server by; `*`, and by default: any. */
+  readonly hostNames?: readonly string[]
 }
 
 const DEFAULT_LIMITS: AppLimits = {
@@ -127,7 +130,7 @@ function endWithAnswer(socket: Socket, reply: FastifyReply): void {
 }
 
 /** Headers of every answer, and the time it began. */
-function beginAnswers(app: FastifyInstance, health: HealthView): void {
+function beginAnswers(app: FastifyInstance, health: HealthView, hosts: HostNames): void {
   app.decorateReply('beganAtMs', 0)
   app.addHook('onRequest', (request, reply, done) => {
     reply.beganAtMs = performance.now()
@@ -135,7 +138,8 @@ function beginAnswers(app: FastifyInstance, health: HealthView): void {
     // Nobody caches what other methods answer.
     if (request.method === 'GET' || request.method === 'HEAD') reply.header('cache-control', 'no-store')
     if (request.headers.upgrade !== undefined) endWithAnswer(request.raw.socket, reply)
-    const refusal = encodingRefusal(request.headers) ?? originRefusal(request.raw)
+    const { headers, raw } = request
+    const refusal = hosts.refusal(raw) ?? encodingRefusal(headers) ?? originRefusal(raw)
     if (refusal !== undefined) return done(refusal)
     // A client that keeps its connection would go on asking a server that is about to leave.
     if (!health.ready) reply.header('connection', 'close')
@@ -150,6 +154,7 @@ export async function buildApp({
   logger,
   limits,
   stream,
+  hostNames = ['*'],
 }: AppParts): Promise<FastifyInstance> {
   const {
     bodyBytes,
@@ -178,7 +183,7 @@ export async function buildApp({
     frameworkErrors: (error, request, reply) => handleUnroutable(metrics, error, request, reply),
   })
   parseJsonOnly(app)
-  beginAnswers(app, health)
+  beginAnswers(app, health, new HostNames(hostNames))
   await limitRate(app, requestsPerSecond)
   handleUnknown(app, metrics)
   const idempotency = new IdempotencyStore(idempotencyEntries, idempotencyBytes)

@@ -11,6 +11,9 @@ function whole(min: number, max: number) {
   return z.coerce.number({ error }).int({ error }).min(min, { error }).max(max, { error })
 }
 
+/** Names of hosts, or any. */
+const HOST_LIST = /^(?:\*|[\w-]+(?:\.[\w-]+)*\.?(?: *, *[\w-]+(?:\.[\w-]+)*\.?)*)$/
+
 /** One setting: how its text is read, its default, and what `--help` says of it. */
 interface Setting {
   readonly schema: z.ZodType
@@ -37,6 +40,11 @@ export const SETTINGS = {
     }),
     fallback: false,
     help: 'listen without authentication on an address other machines can reach',
+  },
+  'allowed-hosts': {
+    schema: z.string().regex(HOST_LIST, { error: 'give names with commas between, without ports, or *' }),
+    fallback: 'auto',
+    help: 'names with a dot that it may be called by; * = any, auto = any with --insecure, else none',
   },
   'max-partitions': {
     schema: whole(1, 1e6),
@@ -87,6 +95,8 @@ export interface Config {
   readonly port: number
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly insecure: boolean
+  /** Names besides addresses and names without a dot; `*`: any. */
+  readonly allowedHosts: readonly string[]
   readonly maxPartitions: number
   readonly maxVcpus: number
   readonly maxMemoryPages: number
@@ -131,8 +141,9 @@ export function loadConfig(flags: Record<string, unknown>, env: NodeJS.ProcessEn
     }
     return [camelCase(name), parsed.data]
   })
-  const { insecure, ...rest } = Object.fromEntries(values)
-  const config: Config = { ...rest, insecure: insecure === true || insecure === 'true' || insecure === '1' }
+  const { insecure: said, allowedHosts, ...rest } = Object.fromEntries(values)
+  const insecure = said === true || said === 'true' || said === '1'
+  const config: Config = { ...rest, insecure, allowedHosts: hostList(allowedHosts, insecure) }
   refuseUnknown(env)
   if (!config.insecure && !LOOPBACK.test(config.host)) {
     throw new ConfigError(
@@ -141,6 +152,12 @@ export function loadConfig(flags: Record<string, unknown>, env: NodeJS.ProcessEn
     )
   }
   return Object.freeze(config)
+}
+
+/** Who may be reached by other machines may have any name among them, unless it is said which. */
+function hostList(names: string, insecure: boolean): string[] {
+  if (names === 'auto') return insecure ? ['*'] : []
+  return names.split(/ *, */)
 }
 
 /** A misspelt variable would otherwise be a setting silently not made. */

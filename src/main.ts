@@ -38,7 +38,8 @@ export async function startServer(config: Config): Promise<string> {
   const { maxBodyBytes, maxRate, maxStreams, streamBudgetBytes } = config
   const limits = { bodyBytes: maxBodyBytes, requestsPerSecond: maxRate, streamsMax: maxStreams }
   const stream = { budgetBytes: streamBudgetBytes, cutBytes: CUT_BUDGETS * streamBudgetBytes }
-  const app = await buildApp({ service, metrics, health, logger, limits, stream })
+  const { allowedHosts: hostNames } = config
+  const app = await buildApp({ service, metrics, health, logger, limits, stream, hostNames })
   const sockets = new Set<Socket>()
   app.server.on('connection', (socket: Socket) => {
     sockets.add(socket)

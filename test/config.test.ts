@@ -38,6 +38,7 @@ describe('configuration', () => {
     ['an empty variable', {}, { SYNICD_PORT: '' }, 'SYNICD_PORT: ""'],
     ['a misspelt variable', {}, { SYNICD_PROT: '1' }, 'SYNICD_PROT: no such setting'],
     ['an open address without authentication', { host: '0.0.0.0' }, {}, '--insecure'],
+    ['a host with its port', { allowedHosts: 'lab:8440' }, {}, '--allowed-hosts: "lab:8440"'],
     ['a name that only looks local', { host: 'localhost.example.org' }, {}, '--insecure'],
   ])('refuses %s', (_why, flags, env, message) => {
     expect(refusal(flags, env)).toContain(message)
@@ -46,6 +47,15 @@ describe('configuration', () => {
 
   it.each(['localhost', '127.0.0.1', '127.1.2.3', '::1'])('listens on %s without more', (host) => {
     expect(loadConfig({ host }, {}).host).toBe(host)
+  })
+
+  it.each([
+    ['none', {}, []],
+    ['any, where others may come', { host: '::', insecure: true }, ['*']],
+    ['those that are given', { allowedHosts: 'lab.example, synicd' }, ['lab.example', 'synicd']],
+    ['the same where others may come', { host: '::', insecure: true, allowedHosts: 'synicd' }, ['synicd']],
+  ])('names: %s', (_which, flags, names) => {
+    expect(loadConfig(flags, {}).allowedHosts).toEqual(names)
   })
 
   it('opens up when it is said out loud', () => {

@@ -75,6 +75,7 @@ export function problemsOf(operation: Operation): ProblemCode[] {
   const codes: ProblemCode[] = [
     ...operation.problems,
     'invalid-request',
+    'unknown-host',
     'too-many-requests',
     'internal-error',
   ]

@@ -41,6 +41,7 @@ export const PROBLEMS = {
   'revision-mismatch': { status: 412, title: 'The resource changed since it was read' },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'unsupported-media-type': { status: 415, title: 'The body has the wrong content type' },
+  'unknown-host': { status: 421, title: 'The server is not known by this name' },
   'idempotency-conflict': { status: 422, title: 'The idempotency key was used with another body' },
   'upgrade-required': { status: 426, title: 'The resource is a WebSocket' },
   'too-many-requests': { status: 429, title: 'Too many requests' },

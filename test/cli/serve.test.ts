@@ -1,6 +1,7 @@
 /** `synicd serve` as a process: where it listens, how it refuses to start, how it goes away. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { MAIN } from '../support/built.js'
@@ -55,6 +56,35 @@ describe('synicd serve', () => {
     const { status, text } = await refusal(...flags)
     expect([status, text.trim().split('\n')]).toEqual([2, [expect.stringMatching(message)]])
   })
+
+  it.each([
+    ['reads', { method: 'GET', path: '/v1/partitions' }, {}],
+    ['changes', { method: 'POST', path: '/v1/partitions' }, {}],
+    [
+      'listens',
+      { method: 'GET', path: '/v1/partitions/p1/stream' },
+      { connection: 'upgrade', upgrade: 'websocket' },
+    ],
+  ])(
+    'keeps out a page whose name was made to mean this machine, whatever it %s',
+    async (_, what, headers) => {
+      const host = 'elsewhere.example:8440'
+      const { url } = await listening()
+      const ask = async (name: string, address: string) => {
+        const asked = request(address, {
+          ...what,
+          headers: { ...headers, host: name, origin: `http://${name}` },
+        })
+        const [reply] = (await once(asked.end(), 'response')) as [IncomingMessage]
+        reply.resume()
+        return reply.statusCode
+      }
+      expect(await ask(host, url)).toBe(421)
+      expect(await ask(new URL(url).host, url)).not.toBe(421)
+      const known = await listening('--allowed-hosts', 'elsewhere.example')
+      expect(await ask(host, known.url)).not.toBe(421)
+    },
+  )
 
   it('says so when the port is taken', async () => {
     const { url } = await listening()

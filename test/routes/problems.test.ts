@@ -33,6 +33,7 @@ const CASES: Readonly<Record<ProblemCode, Case>> = {
   },
   'gpa-out-of-range': (test, p) => test.get(`${p}/memory/0x100000000`),
   'foreign-origin': (test, p) => test.post(`${p}/ops`, { ops: [] }, { origin: 'http://elsewhere.example' }),
+  'unknown-host': (test, p) => inject(test.app, 'GET', p, { headers: { host: 'elsewhere.example' } }),
   'not-found': (test, p) => test.get(`${p}/vcpus/0/messages?nested=true`),
   'partition-not-found': (test) => test.get('/v1/partitions/nobody'),
   'vcpu-not-found': (test, p) => test.get(`${p}/vcpus/9`),

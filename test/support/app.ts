@@ -62,6 +62,7 @@ export async function testApp(setup: Setup = {}): Promise<TestApp> {
   const service = new Service(setup.service, setup.now)
   const health = new Health()
   health.start()
-  const app = await buildApp({ service, metrics: createMetrics(service), health, limits: setup.app ?? {} })
+  const metrics = createMetrics(service)
+  const app = await buildApp({ service, metrics, health, limits: setup.app ?? {}, hostNames: [] })
   return new TestApp(app, service, health)
 }

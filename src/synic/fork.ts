@@ -35,7 +35,7 @@ function copyMachine(m: Machine, effects: Effects): Machine {
       queue.map((message) => ({ ...message, words: message.words.slice() })),
     ]),
   )
-  copy.qemuRoutes = new Map([...m.qemuRoutes].map(([key, route]) => [key, { ...route }]))
+  for (const [key, route] of m.qemuRoutes) copy.qemuRoutes.set(key, { ...route })
   copy.bottomHalves = m.bottomHalves.flatMap(({ f, sint }) => copy.qemuRoutes.get(m.queueKey(f, sint)) ?? [])
   copy.routes = m.routes
   copy.routed = m.routed

@@ -7,7 +7,7 @@ import { SINT_COUNT, SINT_VECTOR } from '../hv/registers.js'
 import { EFFECT_ACK, FROM_GSI } from './effects.js'
 import { IRR, ISR, SINTS } from './layout.js'
 import type { Machine } from './machine.js'
-import { completeOnAck, implicitRouteAt } from './qemu.js'
+import { completeOnAck } from './qemu.js'
 import { setIrq, setSintGsi } from './sint.js'
 
 const NO_ROUTE = -1
@@ -39,7 +39,7 @@ export function setRoutes(m: Machine, words: Int32Array, at: number, count: numb
   for (let i = 0; i < count; i++) {
     const gsi = words[at + 3 * i]
     // A second entry for a GSI when either is HV_SINT, also one that QEMU made for itself.
-    if (named[gsi] !== 0 || implicitRouteAt(m, gsi) !== undefined) return EINVAL
+    if (named[gsi] !== 0 || m.qemuRoutes.ofGsi(gsi) !== undefined) return EINVAL
     named[gsi] = 1
     table[2 * gsi] = words[at + 3 * i + 1]
     table[2 * gsi + 1] = words[at + 3 * i + 2]
@@ -103,7 +103,7 @@ export function isRouted(m: Machine, gsi: number): boolean {
 export function assertGsi(m: Machine, gsi: number): number {
   if (!isBound(m, gsi)) return EBADF
   if (isRouted(m, gsi)) return setIrq(m, m.routes[2 * gsi], m.routes[2 * gsi + 1], FROM_GSI)
-  const implicit = implicitRouteAt(m, gsi)
+  const implicit = m.qemuRoutes.ofGsi(gsi)
   return implicit === undefined ? EPERM : setIrq(m, implicit.vp, implicit.sint, FROM_GSI)
 }
 
@@ -117,21 +117,21 @@ function takesResamplers(m: Machine): boolean {
 
 /** Is an irqfd bound here? QEMU binds one to each of its own routes at once (hyperv_sint_route_new). */
 export function isBound(m: Machine, gsi: number): boolean {
-  return m.options.implicit_irqfds || m.irqfds.has(gsi) || implicitRouteAt(m, gsi) !== undefined
+  return m.options.implicit_irqfds || m.irqfds.has(gsi) || m.qemuRoutes.ofGsi(gsi) !== undefined
 }
 
 /** Does anybody listen for this GSI's acknowledgements? QEMU does on its own routes, for what it staged. */
 export function isResampled(m: Machine, gsi: number): boolean {
   if (!takesResamplers(m)) return false
   if (m.options.implicit_irqfds || m.irqfds.get(gsi) === RESAMPLED) return true
-  return implicitRouteAt(m, gsi) !== undefined
+  return m.qemuRoutes.ofGsi(gsi) !== undefined
 }
 
 /** An acknowledged SINT notifies its GSI: one resampler a GSI signals all its eventfds. */
 export function notifyGsi(m: Machine, gsi: number): void {
   if (!isResampled(m, gsi)) return
   m.effects.push(EFFECT_ACK, gsi)
-  const implicit = implicitRouteAt(m, gsi)
+  const implicit = m.qemuRoutes.ofGsi(gsi)
   if (implicit !== undefined) completeOnAck(m, implicit)
 }
 

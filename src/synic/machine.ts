@@ -19,7 +19,7 @@ import {
 import type { QueuedMessage } from './message-queue.js'
 import type { Connection, Port } from './ports.js'
 import { DISABLED_WRITES, type Options, PROFILES, type Profile, type ProfileName } from './profile.js'
-import type { QemuRoute } from './qemu.js'
+import { type QemuRoute, QemuRoutes } from './qemu-routes.js'
 import type { SplitDelivery } from './split-delivery.js'
 
 /** What a partition is made with; it never changes. */
@@ -86,7 +86,7 @@ export class Machine {
   synicPages = new Map<number, number[]>()
   /** Messages behind slots, by file offset * 16 + SINT. */
   queues = new Map<number, QueuedMessage[]>()
-  qemuRoutes = new Map<number, QemuRoute>()
+  qemuRoutes = new QemuRoutes()
   /** QEMU: routes whose completion is scheduled, first in first out. */
   bottomHalves: QemuRoute[] = []
   /** GSI to VP index and SINT, two words each, where `routed` says that there is an entry. */

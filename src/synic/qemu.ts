@@ -22,35 +22,14 @@ import {
 import { installRoutes, isRouted } from './gsi-routes.js'
 import { SCONTROL, VP_INDEX } from './layout.js'
 import type { Machine } from './machine.js'
-import { keep, OWNER_HOST, type QueuedMessage } from './message-queue.js'
+import { keep, OWNER_HOST } from './message-queue.js'
 import { type Message, setFlag, setPending, slotType, writeSlot } from './message-slot.js'
 import { EVENT_PAGE, eventFrame, MESSAGE_PAGE, mappedGpn, messageFrame } from './pages.js'
+import type { QemuRoute } from './qemu-routes.js'
 import { setIrq } from './sint.js'
-
-/**
- * One SINT route with a message callback, made at first use and kept. Its staging area holds one message
- * while
- * the slot is full (POSTED); BUSY and the completion of what was delivered pass within one op.
- */
-export interface QemuRoute {
-  readonly f: number
-  readonly vp: number
-  readonly sint: number
-  /** -1: the route was made while SCONTROL was clear, and has no GSI for its whole life. */
-  readonly gsi: number
-  staged: QueuedMessage | null
-  /** The completion stands in the queue of bottom halves. */
-  scheduled: boolean
-}
 
 /** QEMU's routes use GSIs behind the 24 pins of the I/O APIC. */
 const FIRST_FREE_GSI = 24
-
-export function implicitRouteAt(m: Machine, gsi: number): QemuRoute | undefined {
-  if (gsi < 0 || m.qemuRoutes.size === 0) return undefined
-  for (const route of m.qemuRoutes.values()) if (route.gsi === gsi) return route
-  return undefined
-}
 
 /** The implicit route of a SINT (hyperv_sint_route_new at its first use). */
 function routeOf(m: Machine, f: number, sint: number): QemuRoute {
@@ -67,10 +46,8 @@ function routeOf(m: Machine, f: number, sint: number): QemuRoute {
 }
 
 function lowestFreeGsi(m: Machine): number {
-  const own = new Set<number>()
-  for (const route of m.qemuRoutes.values()) own.add(route.gsi)
   for (let gsi = FIRST_FREE_GSI; gsi < GSI_LIMIT; gsi++) {
-    if (!isRouted(m, gsi) && !own.has(gsi)) return gsi
+    if (!isRouted(m, gsi) && m.qemuRoutes.ofGsi(gsi) === undefined) return gsi
   }
   return -1
 }

@@ -7,8 +7,7 @@ import { SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
 import { EFFECT_ACK, EFFECT_EOI, EFFECT_WORDS } from '../../synic/effects.js'
 import { isRouted } from '../../synic/gsi-routes.js'
 import { NESTED_FILE, SINTS, VP_INDEX } from '../../synic/layout.js'
-import { MODEL_QEMU } from '../../synic/profile.js'
-import { implicitRouteAt } from '../../synic/qemu.js'
+import type { Machine } from '../../synic/machine.js'
 import { sintGsi } from '../../synic/sint.js'
 import { BOOK_OPS } from '../gsi-book.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
@@ -49,16 +48,18 @@ class RouteAgreement implements Watcher {
     }
   }
 
-  /** Does a SINT have a link that the present table does not ask for? QEMU makes links by itself. */
+  /**
+   * Does a SINT have a link that no present route asks for? Those that QEMU makes for itself bring theirs
+   * along.
+   */
   #mayDisagree(): boolean {
     const { m } = this.desk
-    if (m.profile.model === MODEL_QEMU) return true
     for (let v = 0; v < m.vcpuCount * m.stride; v += m.stride) {
       for (let sint = 0; sint < SINT_COUNT; sint++) {
         const gsi = sintGsi(m, v, sint)
         if (gsi < 0) continue
-        const isAsked = isRouted(m, gsi) && m.routes[2 * gsi] === m.w[v + VP_INDEX]
-        if (!isAsked || m.routes[2 * gsi + 1] !== sint) return true
+        const route = routeOf(m, gsi)
+        if (route === undefined || route.vp !== m.w[v + VP_INDEX] || route.sint !== sint) return true
       }
     }
     return false
@@ -69,18 +70,9 @@ class RouteAgreement implements Watcher {
     const { op, m } = this.desk
     const v = m.rowOf(op.vcpu)
     if (v < 0) return false
-    let vp = -1
-    let sint = -1
-    if (isRouted(m, gsi)) {
-      vp = m.routes[2 * gsi]
-      sint = m.routes[2 * gsi + 1]
-    } else {
-      const implicit = implicitRouteAt(m, gsi)
-      if (implicit === undefined) return false
-      vp = implicit.vp
-      sint = implicit.sint
-    }
-    if (m.w[v + VP_INDEX] !== vp) return false
+    const route = routeOf(m, gsi)
+    if (route === undefined || m.w[v + VP_INDEX] !== route.vp) return false
+    const { sint } = route
     const vector = this.#ended()
     if (vector < 0) return true
     return this.#has(v, sint, vector) || (m.nested && this.#has(v + NESTED_FILE, sint, vector))
@@ -110,6 +102,11 @@ class RouteAgreement implements Watcher {
       text: `GSI ${gsi} is notified, and the present table does not route it to a SINT that was acknowledged`,
     })
   }
+}
+
+/** Where the present table, or a route of QEMU's own, sends a GSI. */
+function routeOf(m: Machine, gsi: number): { readonly vp: number; readonly sint: number } | undefined {
+  return isRouted(m, gsi) ? { vp: m.routes[2 * gsi], sint: m.routes[2 * gsi + 1] } : m.qemuRoutes.ofGsi(gsi)
 }
 
 const because = (reason: string) => (reason === '' ? '' : `: ${reason}`)

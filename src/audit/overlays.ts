@@ -31,6 +31,8 @@ export function* overlays(m: Machine, gpn = OFF): Generator<Overlay> {
   for (const msr of [HV_X64_MSR_HYPERCALL, HV_X64_MSR_REFERENCE_TSC])
     if (isThere(overlayAt(m, msr, -1))) yield { msr, vcpu: -1 }
   for (let v = 0; v < m.vcpuCount * m.stride; v += m.stride) {
+    // Mostly there is none, on a thousand vCPUs.
+    if ((m.w[v + VP_ASSIST] & PAGE_ENABLE) === 0) continue
     const msr = HV_X64_MSR_VP_ASSIST_PAGE
     if (isThere(overlayAt(m, msr, v))) yield { msr, vcpu: m.vcpuId(v) }
   }

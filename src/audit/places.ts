@@ -48,8 +48,3 @@ export function nameAt(m: Machine, f: number, place: number): string {
 export function vcpuOf(m: Machine, f: number): number {
   return m.vcpuId(m.rowOfFile(f))
 }
-
-/** Every register file, in order of vCPU id. */
-export function allFiles(m: Machine): number[] {
-  return m.rowsById().flatMap((v) => [...m.filesOf(v)])
-}

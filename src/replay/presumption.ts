@@ -2,7 +2,7 @@
 // has told of yet was in use by its owner. What only this auditor finds is possible, and not proven.
 import { Auditor } from '../audit/auditor.js'
 import { LEDGER_SCONTROL } from '../audit/ledger.js'
-import { allFiles, isOnAt, isOnValue, msrAt, PLACE_COUNT, vcpuOf } from '../audit/places.js'
+import { isOnAt, isOnValue, msrAt, PLACE_COUNT, vcpuOf } from '../audit/places.js'
 import { isNestedMsr, placeOf } from '../audit/registers.js'
 import type { Rule } from '../audit/rule.js'
 import { NESTED_FILE } from '../synic/layout.js'
@@ -72,7 +72,7 @@ export class Presumption {
   #arrive(): void {
     const { machine: m, seq } = this.p
     this.#vcpus = m.vcpuCount
-    for (const f of allFiles(m)) {
+    for (const f of m.filesById()) {
       if (this.#since.has(f)) continue
       this.#since.set(f, seq)
       for (let place = LEDGER_SCONTROL + 1; place < PLACE_COUNT; place++) {

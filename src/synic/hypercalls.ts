@@ -251,7 +251,7 @@ function signalConnection(m: Machine, v: number, conn: number, flag: number): nu
 function targetOf(m: Machine, v: number, port: Port, isOpen: (row: number) => boolean): number {
   if (port.vp === hc.HV_VP_SELF) return v
   if (port.vp !== hc.HV_VP_ANY) return m.rowOfVp(port.vp)
-  const rows = m.rowsById().sort((a, b) => m.w[a + VP_INDEX] - m.w[b + VP_INDEX])
+  const rows = m.rowsById().toSorted((a, b) => m.w[a + VP_INDEX] - m.w[b + VP_INDEX])
   return rows.find(isOpen) ?? -1
 }
 

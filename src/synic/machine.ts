@@ -65,6 +65,8 @@ export class Machine {
   /** One row a vCPU, see layout.ts. */
   w: Int32Array
   vcpuCount = 0
+  #rows: readonly number[] = []
+  #files: readonly number[] = []
   shared = new Int32Array(SHARED_WORDS)
   /** Registers that only hold what was written, by row * 0x1000 + low twelve bits of the MSR. */
   plain = new Map<number, readonly [number, number]>()
@@ -149,9 +151,23 @@ export class Machine {
   }
 
   /** Where each row begins, in order of vCPU id. */
-  rowsById(): number[] {
+  rowsById(): readonly number[] {
+    this.#order()
+    return this.#rows
+  }
+
+  /** Where each register file begins, in the same order. */
+  filesById(): readonly number[] {
+    this.#order()
+    return this.#files
+  }
+
+  /** Rows stay, and so does their order while none is added. */
+  #order(): void {
+    if (this.#rows.length === this.vcpuCount) return
     const rows = Array.from({ length: this.vcpuCount }, (_, i) => i * this.stride)
-    return rows.sort((a, b) => this.w[a + VCPU_ID] - this.w[b + VCPU_ID])
+    this.#rows = rows.sort((a, b) => this.w[a + VCPU_ID] - this.w[b + VCPU_ID])
+    this.#files = this.#rows.flatMap((v) => this.filesOf(v))
   }
 
   /** Row that a register file belongs to. */

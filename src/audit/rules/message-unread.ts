@@ -12,7 +12,7 @@ import { DONT_ZERO_PAGES, FILE_FLAGS, FLAGS, OFFLINE, SIMP } from '../../synic/l
 import * as o from '../../synic/op.js'
 import { ERA_OPS, Eras } from '../eras.js'
 import { LEDGER_SIMP, LEDGER_SINTS } from '../ledger.js'
-import { allFiles, isOnAt, msrAt, nameOfMsr, vcpuOf } from '../places.js'
+import { isOnAt, msrAt, nameOfMsr, vcpuOf } from '../places.js'
 import { type Readings, readingsOf } from '../readings.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 import { messageFrameOf, occupiedSlots } from '../slot-view.js'
@@ -99,7 +99,7 @@ class MessageUnread implements Watcher {
 
   settled(): void {
     const { m } = this.desk
-    for (const f of allFiles(m)) {
+    for (const f of m.filesById()) {
       if (!isOnAt(m, f, LEDGER_SIMP)) continue
       const occupied = occupiedSlots(m, messageFrameOf(m, f))
       for (let sint = 0; occupied >> sint !== 0; sint++)

@@ -9,7 +9,7 @@ import { PAGE_ENABLE } from '../../hv/registers.js'
 import type { Machine } from '../../synic/machine.js'
 import { isAccessible } from '../../synic/pages.js'
 import { isOverlay, OFF, overlayAt, overlays } from '../overlays.js'
-import { allFiles, isOnAt, msrAt, nameOfMsr, PAGE_PLACES, vcpuOf, wordAt } from '../places.js'
+import { isOnAt, msrAt, nameOfMsr, PAGE_PLACES, vcpuOf, wordAt } from '../places.js'
 import { placeOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
@@ -65,7 +65,7 @@ class PageOverlap implements Watcher {
   #judgeShared(gpn: number, register: string): void {
     const { op, m, ledger } = this.desk
     const own = placeOf(op.msr)
-    for (const f of allFiles(m)) {
+    for (const f of m.filesById()) {
       for (const place of PAGE_PLACES) {
         const at = wordAt(f, place)
         if ((f === op.file && place === own) || !isOnAt(m, f, place)) continue

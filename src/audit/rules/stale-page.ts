@@ -14,17 +14,7 @@ import { OP_ARGS, OP_KERNEL_BOOT, OP_PAGE_CLAIM, OP_PAGE_FREE } from '../../syni
 import { Handover, NEXT_KERNEL, NO_HANDOVER } from '../handover.js'
 import { LEDGER_SIRBP } from '../ledger.js'
 import { isOverlay, type Overlay, overlayAt, overlays } from '../overlays.js'
-import {
-  allFiles,
-  isOnAt,
-  msrAt,
-  nameAt,
-  nameOfMsr,
-  PAGE_PLACES,
-  PLACE_COUNT,
-  vcpuOf,
-  wordAt,
-} from '../places.js'
+import { isOnAt, msrAt, nameAt, nameOfMsr, PAGE_PLACES, PLACE_COUNT, vcpuOf, wordAt } from '../places.js'
 import { placeOf } from '../registers.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
@@ -107,7 +97,7 @@ class StalePage implements Watcher {
   /** Every page register that is enabled, at `gpn` or (-1) anywhere, and not the taker's own. */
   #scan(gpn: number, taker: number, when: string): void {
     const { m, ledger } = this.desk
-    for (const f of allFiles(m)) {
+    for (const f of m.filesById()) {
       for (const place of PAGE_PLACES) {
         const at = wordAt(f, place)
         if (!isOnAt(m, f, place) || (gpn >= 0 && gpnOf(m.w[at], m.w[at + 1]) !== gpn)) continue

@@ -8,7 +8,7 @@ import { EFFECT_LIFECYCLE } from '../../synic/effects.js'
 import { OP_KERNEL_BOOT } from '../../synic/op.js'
 import { Handover, NO_HANDOVER } from '../handover.js'
 import { LEDGER_SINTS } from '../ledger.js'
-import { allFiles, isOnAt, msrAt, nameAt, PLACE_COUNT, vcpuOf } from '../places.js'
+import { isOnAt, msrAt, nameAt, PLACE_COUNT, vcpuOf } from '../places.js'
 import type { Desk, Rule, Watcher } from '../rule.js'
 
 class StaleSint implements Watcher {
@@ -24,7 +24,7 @@ class StaleSint implements Watcher {
 
   after(): void {
     if (this.#handover.kind() === NO_HANDOVER) return
-    for (const f of allFiles(this.desk.m)) {
+    for (const f of this.desk.m.filesById()) {
       for (let sint = 0; sint < SINT_COUNT; sint++) this.#judge(f, LEDGER_SINTS + sint)
     }
   }

@@ -77,4 +77,6 @@ export function refillRing(m: Machine, f: number, sint: number): void {
   let moved = 0
   while (moved < ring.waiting.length && append(ring, place.chunk, place.at, ring.waiting[moved])) moved++
   ring.waiting.splice(0, moved)
+  // The consumer cleared ring_full before it called. What still waits is lost unless it calls again.
+  if (ring.waiting.length > 0) place.chunk[place.at] |= RING_FULL
 }

@@ -40,7 +40,7 @@ export function hypercall(m: Machine, v: number, a: Int32Array, at: number): voi
     else effects.fault = FAULT_UD
     return
   }
-  const status = dispatch(m, v, cLo, cHi, iLo, iHi)
+  const status = dispatch(m, v, a.subarray(at, at + 6))
   if (status === ASK_VMM)
     return effects.hcallExit(m.vcpuId(v), cLo, cHi, ...vmmInput(m, cLo, iLo, iHi), oLo, oHi)
   answer(m, status)
@@ -70,7 +70,8 @@ function vmmInput(m: Machine, cLo: number, iLo: number, iHi: number): [number, n
 }
 
 /** hv.c order of checks: privilege, reserved control bits, code. */
-function dispatch(m: Machine, v: number, cLo: number, cHi: number, iLo: number, iHi: number): number {
+function dispatch(m: Machine, v: number, registers: Int32Array): number {
+  const [cLo, cHi, iLo, iHi] = registers
   const code = cLo & 0xffff
   if (!isPermitted(m, code)) return hc.HV_ACCESS_DENIED
   const defined = m.profile.model === MODEL_TLFS ? cLo & ~hc.CONTROL_NESTED : cLo
@@ -85,7 +86,7 @@ function dispatch(m: Machine, v: number, cLo: number, cHi: number, iLo: number, 
       return plain ? postCall(m, v, fast, iLo, iHi) : hc.HV_INVALID_HYPERCALL_INPUT
     default: {
       if (m.profile.kvm) return hc.HV_INVALID_HYPERCALL_CODE
-      const status = plain ? portCall(m, v, code, fast, iLo, iHi) : hc.HV_INVALID_HYPERCALL_INPUT
+      const status = plain ? portCall(m, v, code, fast, registers.subarray(2)) : hc.HV_INVALID_HYPERCALL_INPUT
       return isKnown(m, code) ? status : hc.HV_INVALID_HYPERCALL_CODE
     }
   }
@@ -126,12 +127,22 @@ const PORT_CALLS: ReadonlySet<number> = new Set([
   hc.HVCALL_NOTIFY_PORT_RING_EMPTY,
 ])
 
+/** Sixteen bytes of input or less: Linux makes these fast (mshv_root_hv_call.c). */
+const FITS_REGISTERS: ReadonlySet<number> = new Set([
+  hc.HVCALL_DELETE_PORT,
+  hc.HVCALL_DISCONNECT_PORT,
+  hc.HVCALL_NOTIFY_PORT_RING_EMPTY,
+])
+
 /** Port management and the VTL 2 calls; none of them exists on KVM or QEMU. */
-function portCall(m: Machine, v: number, code: number, fast: boolean, iLo: number, iHi: number): number {
+function portCall(m: Machine, v: number, code: number, fast: boolean, given: Int32Array): number {
+  const [iLo, iHi] = given
+  // More than RDX and R8 hold comes in memory alone.
+  if (fast && !FITS_REGISTERS.has(code)) return hc.HV_INVALID_HYPERCALL_INPUT
   if (!fast && (iLo & 7) !== 0) return hc.HV_INVALID_ALIGNMENT
   if (code === hc.HVCALL_SIGNAL_EVENT_DIRECT || code === hc.HVCALL_POST_MESSAGE_DIRECT) {
     const words = readWords(m, iLo, iHi, 4)
-    if (words === undefined || fast) return hc.HV_INVALID_ALIGNMENT
+    if (words === undefined) return hc.HV_INVALID_ALIGNMENT
     return directCall(m, v, code, words)
   }
   if (m.profile.model !== MODEL_TLFS) return hc.HV_INVALID_HYPERCALL_CODE
@@ -143,11 +154,12 @@ function portCall(m: Machine, v: number, code: number, fast: boolean, iLo: numbe
     refillRing(m, v, sint)
     return hc.HV_SUCCESS
   }
-  if (code === hc.HVCALL_CREATE_PORT) return createPortFromInput(m, v, fast, iLo, iHi)
-  if (code === hc.HVCALL_CONNECT_PORT) return connectFromInput(m, fast, iLo, iHi)
-  if (code === hc.HVCALL_DELETE_PORT) return deletePortFromInput(m, fast, iLo, iHi)
-  if (code === hc.HVCALL_DISCONNECT_PORT) return disconnectFromInput(m, fast, iLo, iHi)
-  return hc.HV_INVALID_HYPERCALL_CODE
+  if (code === hc.HVCALL_CREATE_PORT) return createPortFromInput(m, v, iLo, iHi)
+  if (code === hc.HVCALL_CONNECT_PORT) return connectFromInput(m, iLo, iHi)
+  if (!PORT_CALLS.has(code)) return hc.HV_INVALID_HYPERCALL_CODE
+  const words = fast ? given : readWords(m, iLo, iHi, 4)
+  if (words === undefined) return hc.HV_INVALID_ALIGNMENT
+  return code === hc.HVCALL_DELETE_PORT ? deletePortFromInput(m, words) : disconnectFromInput(m, words)
 }
 
 /** OpenVMM's checks of the direct calls, in order. Both are for VTL 2 alone, and there is one VTL here. */

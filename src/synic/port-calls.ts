@@ -10,13 +10,9 @@ export function isSelf(words: Int32Array, at: number): boolean {
   return words[at] === hc.HV_PARTITION_ID_SELF && words[at + 1] === hc.HV_PARTITION_ID_SELF
 }
 
-function input(m: Machine, fast: boolean, lo: number, hi: number, count: number): Int32Array | undefined {
-  return fast ? undefined : readWords(m, lo, hi, count)
-}
-
 /** HvCreatePort: 0:8 partition, 8:4 port, 16:8 connection's partition, 24:24 port info. */
-export function createPortFromInput(m: Machine, v: number, fast: boolean, lo: number, hi: number): number {
-  const words = input(m, fast, lo, hi, 14)
+export function createPortFromInput(m: Machine, v: number, lo: number, hi: number): number {
+  const words = readWords(m, lo, hi, 14)
   if (words === undefined) return hc.HV_INVALID_ALIGNMENT
   if (!isSelf(words, 0) || !isSelf(words, 4)) return hc.HV_INVALID_PARTITION_ID
   const vp = words[9] >>> 0
@@ -30,8 +26,8 @@ export function createPortFromInput(m: Machine, v: number, fast: boolean, lo: nu
 }
 
 /** HvConnectPort: 0:8 partition, 8:4 connection, 16:8 port's partition, 24:4 port, 32:32 connection info. */
-export function connectFromInput(m: Machine, fast: boolean, lo: number, hi: number): number {
-  const words = input(m, fast, lo, hi, 18)
+export function connectFromInput(m: Machine, lo: number, hi: number): number {
+  const words = readWords(m, lo, hi, 18)
   if (words === undefined) return hc.HV_INVALID_ALIGNMENT
   if (!isSelf(words, 0) || !isSelf(words, 4)) return hc.HV_INVALID_PARTITION_ID
   const [, , conn, , , , port, , type, , gpaLo, gpaHi, valueLo, valueHi, flags] = words
@@ -39,15 +35,11 @@ export function connectFromInput(m: Machine, fast: boolean, lo: number, hi: numb
   return connect(m, conn, { port, doorbell })
 }
 
-/** HvDeletePort and HvDisconnectPort: 0:8 partition, 8:4 id. */
-export function deletePortFromInput(m: Machine, fast: boolean, lo: number, hi: number): number {
-  const words = input(m, fast, lo, hi, 4)
-  if (words === undefined) return hc.HV_INVALID_ALIGNMENT
+/** HvDeletePort and HvDisconnectPort, from memory or from RDX and R8: 0:8 partition, 8:4 id. */
+export function deletePortFromInput(m: Machine, words: Int32Array): number {
   return isSelf(words, 0) ? deletePort(m, words[2]) : hc.HV_INVALID_PARTITION_ID
 }
 
-export function disconnectFromInput(m: Machine, fast: boolean, lo: number, hi: number): number {
-  const words = input(m, fast, lo, hi, 4)
-  if (words === undefined) return hc.HV_INVALID_ALIGNMENT
+export function disconnectFromInput(m: Machine, words: Int32Array): number {
   return isSelf(words, 0) ? disconnect(m, words[2]) : hc.HV_INVALID_PARTITION_ID
 }

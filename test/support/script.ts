@@ -152,6 +152,9 @@ export const SIGNAL_EVENT = 0x5d
 export const FAST = 0x1_0000
 export const hypercall = (control: number | string, input: number | string, expected: Expected = {}): Step =>
   op({ op: 'hypercall', vcpu: 0, control, input }, expected)
+/** With its input in RDX and R8. */
+export const fastHypercall = (code: number, input: string, second: number, expected: Expected): Step =>
+  op({ op: 'hypercall', vcpu: 0, control: code + FAST, input, output: second }, expected)
 export const hvPost = (connection: number, expected: Expected = {}, type = 1, hex = ''): Step =>
   op({ op: 'hv.post_message', vcpu: 0, connection, type, hex }, expected)
 export const hvSignal = (connection: number, expected: Expected = {}, flag = 0): Step =>

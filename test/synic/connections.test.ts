@@ -198,7 +198,7 @@ describe('OpenVMM', () =>
     ],
     ['port management is not its business', 'openvmm', [...ready, hypercall(0x95, INPUT, status(2))]],
     [
-      'the direct calls: SINT and partition 5, not VTL 2 8, input 4',
+      'the direct calls: SINT and partition 5, not VTL 2 8, fast 3',
       ['openvmm', 'tlfs'],
       [
         ...ready,
@@ -213,7 +213,8 @@ describe('OpenVMM', () =>
         hypercall(0xc1, INPUT, status(5)),
         input(direct(2)),
         hypercall(0xc0, INPUT, status(8)),
-        hypercall(0xc0 + FAST, INPUT, status(4)),
+        hypercall(0xc0 + FAST, INPUT, status(3)),
+        hypercall(0xc1 + FAST, INPUT, status(3)),
       ],
     ],
   ]))

@@ -9,6 +9,7 @@ import {
   eom,
   FAST,
   fails,
+  fastHypercall,
   flagByte,
   hvPost,
   hvSignal,
@@ -165,6 +166,7 @@ const connectInput = (id: number, to: number, info: string, partition = self) =>
   `${partition}${u32s(id, 0)}${partition}${u32s(to, 0)}${info.padEnd(64, '0')}${'0'.repeat(16)}`
 const idInput = (id: number, partition = self) => `${partition}${u32s(id, 0)}`
 const other = u32s(5, 0)
+const SELF = '0xffffffffffffffff'
 const call = (code: number, hex: string, expected: Expected): Step[] => [
   stores(INPUT, hex),
   hypercall(code, INPUT, expected),
@@ -206,14 +208,35 @@ describe('the port hypercalls', () =>
       ],
     ],
     [
-      'input is in memory, 8-aligned',
+      'input in memory is 8-aligned',
       ROOT,
       [
         ...ready,
         ...[0x95, 0x96, 0x58, 0x5b].flatMap((code) => [
-          hypercall(code + FAST, INPUT, status(4)),
           hypercall(code, INPUT + 4, status(4)),
+          hypercall(code, 0x1_0000_0000, status(4)),
         ]),
+      ],
+    ],
+    [
+      'more than two registers hold comes in memory alone',
+      ROOT,
+      [...ready, ...[0x95, 0x96].map((code) => hypercall(code + FAST, INPUT, status(3)))],
+    ],
+    [
+      'HvDisconnectPort and HvDeletePort fit RDX and R8, as Linux calls them',
+      ROOT,
+      [
+        ...ready,
+        op({ op: 'port.create', port: 3, type: 'message', sint: 2 }, status(0)),
+        connect(7, 3),
+        fastHypercall(0x5b, '0x5', 7, status(13)),
+        fastHypercall(0x5b, SELF, 8, status(18)),
+        fastHypercall(0x5b, SELF, 7, status(0)),
+        hvPost(7, status(18)),
+        fastHypercall(0x58, '0x5', 3, status(13)),
+        fastHypercall(0x58, SELF, 3, status(0)),
+        fastHypercall(0x58, SELF, 3, status(17)),
       ],
     ],
     [

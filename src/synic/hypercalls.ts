@@ -15,6 +15,7 @@ import { GUEST_OS_ID, HYPERCALL, type Machine } from './machine.js'
 import { readWords } from './memory-ops.js'
 import type { Message } from './message-slot.js'
 import { postOpenvmm, signalOpenvmm } from './openvmm.js'
+import { isOverlaid } from './pages.js'
 import {
   connectFromInput,
   createPortFromInput,
@@ -282,7 +283,9 @@ function postCall(m: Machine, v: number, fast: boolean, iLo: number, iHi: number
   if ((iLo & (qemu ? 3 : 7)) !== 0) return hc.HV_INVALID_ALIGNMENT
   const words = readWords(m, iLo, iHi, hc.POST_MESSAGE_INPUT_BYTES / 4)
   const crosses = gpnOf(iLo, iHi) !== gpnOf(iLo + hc.POST_MESSAGE_INPUT_BYTES - 1, iHi)
-  if (words === undefined || (crosses && !qemu)) {
+  // QEMU maps the block as one piece of host memory, and an overlay is a piece by itself.
+  const isSplit = crosses && (!qemu || isOverlaid(m, gpnOf(iLo, iHi)) || isOverlaid(m, gpnOf(iLo, iHi) + 1))
+  if (words === undefined || isSplit) {
     return qemu ? hc.HV_INSUFFICIENT_MEMORY : hc.HV_INVALID_ALIGNMENT
   }
   return postConnection(m, v, words[0], messageOf(words[2], words[3] >>> 0, words, 4))

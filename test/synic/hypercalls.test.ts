@@ -28,6 +28,7 @@ import {
   UD,
   UP,
   u32s,
+  write,
 } from '../support/script.js'
 
 const INPUT = 0x8000
@@ -230,6 +231,21 @@ describe('QEMU', () =>
       'HvPostMessage may cross pages',
       'qemu',
       [...ready, ...PORTS, input(message(7, 1, 8), 0x8f80), hypercall(POST_MESSAGE, 0x8f80, delivered)],
+    ],
+    [
+      'HvPostMessage may not cross into an overlay, which is another piece of memory',
+      'qemu',
+      [
+        ...ready,
+        ...PORTS,
+        input(message(7, 1, 8), 0x8f80),
+        write('SIEFP', 0x9001),
+        hypercall(POST_MESSAGE, 0x8f80, status(11)),
+        write('SIEFP', 0x8001),
+        hypercall(POST_MESSAGE, 0x8f80, status(11)),
+        write('SIEFP', 0xa001),
+        hypercall(POST_MESSAGE, 0x8f80, delivered),
+      ],
     ],
     [
       'a port whose VP went away',

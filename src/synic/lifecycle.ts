@@ -2,6 +2,11 @@
 import { highHalf, lowHalf } from '../hv/bits.js'
 import { EEXIST, EINVAL, ENOMEM } from '../hv/errno.js'
 import { VCPU_ID_LIMIT, VCPUS_MAX } from '../hv/limits.js'
+import {
+  HV_X64_MSR_ICR,
+  HV_X64_MSR_STIME_UNHALTED_TIMER_CONFIG,
+  HV_X64_MSR_STIME_UNHALTED_TIMER_COUNT,
+} from '../hv/msrs.js'
 import { PAGE_ENABLE, SCONTROL_ENABLE, SINT_COUNT, SINT_RESET, SVERSION_VALUE } from '../hv/registers.js'
 import { deliverable, resetApic, wake } from './apic.js'
 import { forgetRings } from './event-ring.js'
@@ -161,8 +166,14 @@ function resetTimers(m: Machine, v: number): void {
 
 /** `vcpu.reset`: RESET. KVM resets the APIC alone and leaves SynIC and timers to the VMM. */
 export function resetVcpu(m: Machine, v: number): void {
-  if (m.profile.vcpuResetClearsSynic) resetSynic(m, v)
+  if (m.profile.vcpuResetClearsSynic) {
+    resetSynic(m, v)
+    m.plain.delete(m.plainKey(v, HV_X64_MSR_STIME_UNHALTED_TIMER_CONFIG))
+    m.plain.delete(m.plainKey(v, HV_X64_MSR_STIME_UNHALTED_TIMER_COUNT))
+  }
   resetApic(m, v, m.options.apic_enabled_at_reset)
+  // The ICR is the APIC's, and goes with it on every machine (KVM kvm_lapic_reset).
+  m.plain.delete(m.plainKey(v, HV_X64_MSR_ICR))
   m.w[v + FLAGS] &= ~(HALTED | WAKE_TOKEN)
 }
 

@@ -201,6 +201,11 @@ export class Machine {
     return f * 16 + sint
   }
 
+  /** Where `plain` holds a register of this row. */
+  plainKey(v: number, msr: number): number {
+    return (v / this.stride) * 0x1000 + (msr & 0xfff)
+  }
+
   listForTimers(v: number): void {
     if ((this.w[v + FLAGS] & IN_TIMER_ROWS) === 0) {
       this.w[v + FLAGS] |= IN_TIMER_ROWS

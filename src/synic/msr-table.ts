@@ -115,7 +115,7 @@ function setShared(m: Machine, at: number, lo: number, hi: number): boolean {
 
 /** Registers that only hold what was written. */
 function setPlain(m: Machine, v: number, msr: number, lo: number, hi: number): boolean {
-  m.plain.set((v / m.stride) * 0x1000 + (msr & 0xfff), [lo, hi])
+  m.plain.set(m.plainKey(v, msr), [lo, hi])
   return true
 }
 
@@ -175,7 +175,7 @@ function readOther(m: Machine, v: number, msr: number): boolean {
     effects.value(words[at], words[at + 1])
     return true
   }
-  const plain = m.plain.get((v / m.stride) * 0x1000 + (msr & 0xfff))
+  const plain = m.plain.get(m.plainKey(v, msr))
   const stored = (value: number): true => {
     effects.value(plain?.[0] ?? lowHalf(value), plain?.[1] ?? highHalf(value))
     return true

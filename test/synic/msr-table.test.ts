@@ -18,6 +18,7 @@ import {
   IDENTIFIED,
   irq,
   KVM_PROFILES,
+  op,
   POST_MESSAGE,
   raise,
   reads,
@@ -309,6 +310,21 @@ describe('registers of a vCPU', () =>
         write('ICR', 0xc0044, { irqs: [1, 2].map((vcpu) => ({ vcpu, vector: 0x44 })) }),
       ],
     ],
+    ...EVERY_PROFILE.map(
+      (profile): Scenario => [
+        'the ICR is 0 again after a reset of its own APIC, and of no other',
+        { profile, vcpus: 2 },
+        [
+          write('ICR', 0x40441),
+          at(1, write('ICR', 0x40442)),
+          op({ op: 'vcpu.reset', vcpu: 0 }),
+          reads('ICR', 0),
+          at(1, reads('ICR', 0x40442)),
+          op({ op: 'partition.reset' }),
+          at(1, reads('ICR', 0)),
+        ],
+      ],
+    ),
     [
       'ICR refuses reserved bits, and other modes send nothing',
       EVERY_PROFILE,
@@ -345,6 +361,17 @@ describe('registers of a vCPU', () =>
         write('STIME_UNHALTED_TIMER_CONFIG', 0x220, GP),
         write('STIME_UNHALTED_TIMER_CONFIG', '0x100000120', GP),
         reads('STIME_UNHALTED_TIMER_CONFIG', 3),
+      ],
+    ],
+    [
+      'the time-unhalted timer is off and 0 after a reset',
+      { profile: 'tlfs', options: { enforce_cpuid: false } },
+      [
+        write('STIME_UNHALTED_TIMER_COUNT', 500),
+        write('STIME_UNHALTED_TIMER_CONFIG', 0x120),
+        op({ op: 'vcpu.reset', vcpu: 0 }),
+        reads('STIME_UNHALTED_TIMER_COUNT', 0),
+        reads('STIME_UNHALTED_TIMER_CONFIG', 0),
       ],
     ],
     [

@@ -7,7 +7,13 @@ import * as operations from '../src/api/operations/scenarios.js'
 import { YAML_TYPE } from '../src/api/operations/service.js'
 import { cursorAfter, PAGE_LIMIT_DEFAULT } from '../src/api/paging.js'
 import { fieldProblems, InputError, type ProblemCode } from '../src/api/problem.js'
-import { OwnRunRequest, type Run, RunRequest, type ScenarioDocument } from '../src/api/scenario.js'
+import {
+  type OwnRunQuery,
+  OwnRunRequest,
+  type Run,
+  RunRequest,
+  type ScenarioDocument,
+} from '../src/api/scenario.js'
 import { choiceOf } from '../src/api/schema-words.js'
 import type { Asked } from '../src/scenario/choices.js'
 import { checkScenario, parseScenario } from '../src/scenario/document.js'
@@ -17,7 +23,7 @@ import { ScenarioError } from '../src/scenario/problems.js'
 import { Runs } from '../src/scenario/runs.js'
 import { type Answer, answerOnce } from './idempotency.js'
 import { type RouteParts, serialAfter } from './parts.js'
-import { type Input, Router } from './typed.js'
+import { checkQuery, type Input, Router } from './typed.js'
 
 function documentOf(name: string): ScenarioDocument {
   const document = scenarioLibrary().get(name)
@@ -45,12 +51,22 @@ function asInput<T>(make: () => T, below: string, code: ProblemCode): T {
 }
 
 /** Which variant: its name is looked at here, where it has a place of its own. */
-function askedOf({ variants = {} }: ScenarioDocument, body: z.output<typeof RunRequest>): Asked {
+function askedOf({ variants = {} }: ScenarioDocument, body: Asking): Asked {
   const { variant, with: params } = body
   const names = Object.keys(variants)
   if (variant === undefined || names.includes(variant)) return { variant, params }
   const rule = names.length === 0 ? 'absent: the scenario has no variants' : choiceOf(names)
   throw new InputError([{ path: 'variant', message: `must be ${rule}${didYouMean(variant, names)}` }])
+}
+
+type Asking = z.output<typeof RunRequest>
+
+/** The query may name the variant instead of the body; both may if they agree. */
+function withQuery(body: Asking, { variant }: z.output<typeof OwnRunQuery>): Asking {
+  if (variant === undefined || body.variant === variant) return body
+  if (body.variant === undefined) return { ...body, variant }
+  const message = `must be absent from the query, or "${body.variant}" as in the body`
+  throw new InputError([{ path: 'variant', message }])
 }
 
 /** One page of runs, as they were begun, without what makes them long. */
@@ -80,10 +96,11 @@ interface OwnRun {
 }
 
 /** `document` is looked at on its own: its mistakes are problems of their own. */
-function ownRequest(body: unknown): OwnRun {
+function ownRequest(body: unknown, query: z.output<typeof OwnRunQuery>): OwnRun {
   if (body instanceof YamlBody) {
     const { text } = body
-    return { document: asInput(() => parseScenario(text), '', 'invalid-scenario'), asked: {}, text }
+    const read = asInput(() => parseScenario(text), '', 'invalid-scenario')
+    return { document: read, asked: askedOf(read, query), text }
   }
   const { document, ...rest } = (
     typeof body === 'object' && body !== null ? body : {}
@@ -94,7 +111,7 @@ function ownRequest(body: unknown): OwnRun {
     throw new InputError(fieldProblems(error.issues, { schema: OwnRunRequest, value: request }))
   }
   const checked = asInput(() => checkScenario(document), 'document', 'invalid-scenario')
-  return { document: checked, asked: askedOf(checked, data) }
+  return { document: checked, asked: askedOf(checked, withQuery(data, query)) }
 }
 
 export default async function scenarioRoutes(app: FastifyInstance, parts: RouteParts) {
@@ -134,7 +151,10 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
     )
     new Router(scope, parts.meter).raw(operations.startOwnRun, (request, reply) => {
       const { body } = request
-      answerOnce(parts.idempotency, reply, 'run', body, () => start(ownRequest(body)))
+      const query = checkQuery(operations.startOwnRun, request) as z.output<typeof OwnRunQuery>
+      // The key belongs to all that was asked.
+      const whole = query.variant === undefined ? body : [query.variant, body]
+      answerOnce(parts.idempotency, reply, 'run', whole, () => start(ownRequest(body, query)))
     })
   })
   router.on(operations.listRuns, ({ query }) => page(runs, query))

@@ -188,6 +188,13 @@ export const RunRequest = z.strictObject(asked).meta({
   description: 'Without a variant and without parameters every variant is run.',
   examples: [{ with: { mshv: 'v4' } }],
 })
+/** A document as text has no place beside it for a variant's name. */
+export const OwnRunQuery = z.strictObject({
+  variant: asked.variant.meta({
+    description: 'Which variant, where the body is YAML; with JSON it may stand in the body, too.',
+    examples: ['v4'],
+  }),
+})
 export const OwnRunRequest = z
   .strictObject({ document: ScenarioDocument, ...asked })
   .meta({ id: 'OwnRunRequest' })

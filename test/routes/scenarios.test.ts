@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { setImmediate } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
 import type { Run } from '../../src/api/scenario.js'
 import { isClean, replayFile } from '../../src/replay/replay.js'
 import { TEXT_BYTES_MAX } from '../../src/scenario/limits.js'
@@ -248,6 +249,30 @@ describe('a scenario as YAML', () => {
       line: 1,
       message: 'is missing: must be a text',
     })
+  })
+
+  it('names a variant in the query, as JSON may', async () => {
+    const steps = `steps:\n  - v0 SIMP=$page\n`
+    const variants = `variants:\n  a: { with: { page: 1 }, expect: clean }\n  b: { expect: clean }\n`
+    const two = `scenario: own\ntitle: t\nsource: s\nwith: { page: 0 }\n${steps}${variants}`
+    const ask = (query: string, headers = {}) =>
+      test.post(`/v1/runs${query}`, two, { 'content-type': 'application/yaml', ...headers })
+    expect((await finished(await ask(''))).reports).toMatchObject([{ variant: 'a' }, { variant: 'b' }])
+    expect((await finished(await ask('?variant=b'))).reports).toMatchObject([{ variant: 'b' }])
+    expectProblem(await ask('?variant=bb'), 400, 'invalid-request', 'variant')
+    const none = await test.post('/v1/runs?variant=a', TEXT, { 'content-type': 'text/yaml' })
+    expectProblem(none, 400, 'invalid-request', 'variant')
+    expect(none.body.detail).toBe('variant must be absent: the scenario has no variants')
+    const key = { 'idempotency-key': 'one-variant' }
+    expect((await ask('?variant=a', key)).status).toBe(202)
+    expectProblem(await ask('?variant=b', key), 422, 'idempotency-conflict')
+
+    const document = parse(two)
+    const json = (query: string, variant?: string) => test.post(`/v1/runs${query}`, { document, variant })
+    expect((await finished(await json('?variant=a'))).reports).toMatchObject([{ variant: 'a' }])
+    expect((await finished(await json('?variant=a', 'a'))).reports).toMatchObject([{ variant: 'a' }])
+    expectProblem(await json('?variant=a', 'b'), 400, 'invalid-request', 'variant')
+    expect((await inject('/v1/runs?vraiant=a', 'application/json', '{}')).statusCode).toBe(400)
   })
 
   it('that cannot go on fails with the line', async () => {

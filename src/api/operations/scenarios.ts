@@ -60,7 +60,9 @@ export const startOwnRun = {
   summary: "Run a scenario of one's own",
   description:
     'The document is that of `docs/scenarios.md`: as JSON beside its parameters, or as the YAML text that ' +
-    '`synicd scenario run` takes, by itself. Problems of a text have lines. The server does not keep it.',
+    '`synicd scenario run` takes, by itself; the query may then name a variant. Problems of a text have ' +
+    'lines. The server does not keep it.',
+  query: s.OwnRunQuery,
   headers: IdempotencyKey,
   body: { schema: s.OwnRunRequest, texts: [YAML_TYPE, TEXT_YAML_TYPE], required: true },
   replies: { 202: accepted },

@@ -11,14 +11,16 @@ const RATE_WINDOW_MS = 1000
 const PATIENCE_MS = 30_000
 
 export class Lodging {
-  /** Requests a second that the server takes of one address; undefined: as many as come. */
-  rateMax: number | undefined
   readonly #client: SynicdClient
   readonly #name = `load-${randomBytes(4).toString('hex')}`
   /** Those that may be there: also where the answer was lost. */
   readonly #ids = new Set<string>()
 
-  constructor(client: SynicdClient) {
+  /** @param onLimit is told how many requests a second the server takes of one address, where it says so */
+  constructor(
+    client: SynicdClient,
+    private readonly onLimit: (perSecond: number) => void = () => {},
+  ) {
     this.#client = client
   }
 
@@ -35,7 +37,7 @@ export class Lodging {
         body: { id, profile, vcpus, labels: LABELS },
       })
       const limit = headers.get('x-ratelimit-limit')
-      if (limit !== null) this.rateMax = Number(limit)
+      if (limit !== null) this.onLimit(Number(limit))
       return id
     } catch (reason) {
       if (reason instanceof SynicdProblem) this.#ids.delete(id)

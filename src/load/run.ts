@@ -1,6 +1,6 @@
 /** One load from its first partition to its last figure. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SynicdClient, type SynicdStream, SynicdUnreachable } from '../client/index.js'
+import { SynicdClient, SynicdProblem, type SynicdStream, SynicdUnreachable } from '../client/index.js'
 import { PORT_BUFFERS } from '../hv/limits.js'
 import type { Run, Target } from './connect.js'
 import { Figures, type Sample } from './figures.js'
@@ -8,6 +8,7 @@ import { Guest } from './guest.js'
 import { Harness } from './harness.js'
 import { Ledger } from './ledger.js'
 import { Lodging } from './lodging.js'
+import { Openings } from './openings.js'
 import { Pacer } from './pacer.js'
 import { LeftBehind, LoadError, type LoadPlan, type LoadProfile, warmupMsOf } from './plan.js'
 import { Troubles } from './troubles.js'
@@ -47,15 +48,22 @@ export interface Moment {
 export interface Observer {
   /** Ends it early. */
   readonly signal: AbortSignal
+  /** Does not wait for the last messages either. */
+  readonly hurry?: AbortSignal
   /** How long the last messages may take at the end. */
   readonly drainMs?: number
   readonly intervalMs: number
   readonly onInterval: (sample: Sample, now: Moment) => void
+  /** So many streams of all are open, and the server takes no more within this second. */
+  readonly onOpening?: (open: number, of: number) => void
 }
 
 const CALL_TIMEOUT_MS = 10_000
 /** How long the last messages may take, unless said otherwise. */
 const DRAIN_MS = 5000
+
+/** How often a partition is asked for again, a second apart, where the server refuses for the rate. */
+const ATTEMPTS_MAX = 30
 
 /** Machines that queue behind a full slot keep so many; the others have room for the one in the slot. */
 const ROOM: Readonly<Partial<Record<LoadProfile, number>>> = { tlfs: PORT_BUFFERS, openvmm: PORT_BUFFERS }
@@ -70,7 +78,7 @@ export async function runLoad(plan: LoadPlan, observer: Observer): Promise<Outco
   observer.signal.addEventListener('abort', interrupt)
   if (observer.signal.aborted) interrupt()
   try {
-    await load.setUp()
+    await load.setUp(observer)
     await load.measure(observer)
     await load.drain(observer)
     await load.tearDown()
@@ -89,6 +97,7 @@ class Load {
   readonly #figures = new Figures()
   readonly #troubles = new Troubles()
   readonly #halt = new AbortController()
+  readonly #openings = new Openings(this.#halt.signal)
   readonly #run: Run
   readonly #targets: Target[] = []
   readonly #streams: SynicdStream[] = []
@@ -104,7 +113,9 @@ class Load {
   constructor(plan: LoadPlan) {
     this.#plan = plan
     const client = new SynicdClient(plan.url, { timeoutMs: CALL_TIMEOUT_MS })
-    this.#lodging = new Lodging(client)
+    this.#lodging = new Lodging(client, (perSecond) => {
+      this.#openings.perSecond = perSecond
+    })
     this.#run = {
       plan,
       client,
@@ -123,39 +134,52 @@ class Load {
     for (const { ledger } of this.#targets) ledger.wake()
   }
 
-  async setUp(): Promise<void> {
+  async setUp(observer: Observer): Promise<void> {
     const { partitions, harnesses, watchers, rate } = this.#plan
     for (let i = 0; i < partitions; i++) {
-      if (this.#halt.signal.aborted) return
       await this.#createPartition(this.#guestsOf(i))
     }
+    if (this.#halt.signal.aborted) return
+    const pacer = rate === undefined ? undefined : new Pacer(rate)
+    const doors: (() => SynicdStream)[] = []
     for (const [i, target] of this.#targets.entries()) {
       for (let vcpu = 0; vcpu < this.#guestsOf(i); vcpu++) {
-        this.#guests.push(new Guest(this.#run, target, vcpu))
+        doors.push(() => added(this.#guests, new Guest(this.#run, target, vcpu)).stream)
       }
     }
-    const pacer = rate === undefined ? undefined : new Pacer(rate)
     for (let i = 0; i < harnesses; i++) {
       const target = this.#targets[i % partitions]
-      this.#harnesses.push(new Harness(this.#run, target, this.#guestsOf(i % partitions), pacer))
+      const guests = this.#guestsOf(i % partitions)
+      doors.push(() => added(this.#harnesses, new Harness(this.#run, target, guests, pacer)).stream)
     }
-    this.#streams.push(...[...this.#guests, ...this.#harnesses].map(({ stream }) => stream))
-    for (let i = 0; i < watchers; i++) this.#streams.push(watch(this.#run, this.#targets[i % partitions]))
-    await this.#opened()
+    for (let i = 0; i < watchers; i++) doors.push(() => watch(this.#run, this.#targets[i % partitions]))
+    await this.#open(doors, observer)
+    if (this.#halt.signal.aborted && this.#ending?.ended === 'interrupted') return
     await Promise.all(this.#guests.map((guest) => guest.setUp()))
   }
 
-  async #opened(): Promise<void> {
+  async #open(doors: readonly (() => SynicdStream)[], { onOpening }: Observer): Promise<void> {
+    while (this.#streams.length < doors.length) {
+      const open = this.#streams.length
+      if (open > 0) onOpening?.(open, doors.length)
+      const count = await this.#openings.room(doors.length - open)
+      if (count === 0) return
+      const fresh = doors.slice(open, open + count).map((door) => door())
+      this.#streams.push(...fresh)
+      await this.#opened(fresh)
+    }
+  }
+
+  async #opened(streams: readonly SynicdStream[]): Promise<void> {
     try {
-      await Promise.all(this.#streams.map(({ opened }) => opened))
+      await Promise.all(streams.map(({ opened }) => opened))
     } catch (reason) {
-      const { rateMax = Number.POSITIVE_INFINITY } = this.#lodging
-      const count = this.#streams.length
+      const { perSecond } = this.#openings
       // Of a refused WebSocket no more is known than that there is none.
-      if (!(reason instanceof SynicdUnreachable) || count < rateMax) throw reason
+      if (!(reason instanceof SynicdUnreachable) || perSecond === undefined) throw reason
       throw new LoadError(
-        `the server takes ${rateMax} requests a second from one address (--max-rate), and this load opens ` +
-          `${count} streams at once: allow more there, or ask for fewer guests, harnesses and watchers`,
+        `the server takes ${perSecond} requests a second from one address (--max-rate), and refused one of ` +
+          `ours, so others ask it from here, too: allow more there (${reason.message})`,
       )
     }
   }
@@ -192,8 +216,8 @@ class Load {
   }
 
   /** What is on its way may still arrive; it counts no more. */
-  async drain({ drainMs = DRAIN_MS }: Observer): Promise<void> {
-    await within(drainMs, this.#drained())
+  async drain({ drainMs = DRAIN_MS, hurry }: Observer): Promise<void> {
+    await within(drainMs, this.#drained(), hurry)
     // A server that has stopped may have answered the harness and not told the guest yet: what a guest has
     // missed is known once it has been answered, and not before.
     let lost = 0
@@ -201,7 +225,7 @@ class Load {
       const missed = await guest.missed()
       lost += missed
     })
-    await within(drainMs, Promise.all(judging))
+    await within(drainMs, Promise.all(judging), hurry)
     if (this.#ending?.ended !== 'broken') this.#lost = lost
   }
 
@@ -247,15 +271,30 @@ class Load {
 
   async #createPartition(guests: number): Promise<void> {
     const { profile } = this.#plan
-    const pid = await this.#lodging.create(profile, guests)
-    this.#targets.push({ pid, ledger: new Ledger(guests, ROOM[profile] ?? 1) })
+    for (let left = ATTEMPTS_MAX; (await this.#openings.room(1)) > 0; left--) {
+      try {
+        const pid = await this.#lodging.create(profile, guests)
+        this.#targets.push({ pid, ledger: new Ledger(guests, ROOM[profile] ?? 1) })
+        return
+      } catch (reason) {
+        const isRate = reason instanceof SynicdProblem && reason.code === 'too-many-requests'
+        if (!isRate || left === 0) throw reason
+        this.#openings.refused()
+      }
+    }
   }
 }
 
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
+function added<T>(list: T[], each: T): T {
+  list.push(each)
+  return each
+}
+
+async function within(ms: number, work: Promise<unknown>, hurry?: AbortSignal): Promise<void> {
   const timer = new AbortController()
+  const signal = hurry === undefined ? timer.signal : AbortSignal.any([timer.signal, hurry])
   try {
-    await Promise.race([work, sleep(ms, undefined, { signal: timer.signal })])
+    await Promise.race([work, sleep(ms, undefined, { signal }).catch(() => {})])
   } finally {
     timer.abort()
   }

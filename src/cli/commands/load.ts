@@ -10,6 +10,7 @@ import { type Observer, runLoad } from '../../load/run.js'
 import { Screen } from '../../load/screen.js'
 import { liveLines, outcomeText, planText, sampleLine } from '../../load/table.js'
 import { PROFILE_NAMES } from '../../synic/profile.js'
+import { Interrupts } from '../interrupts.js'
 import type { Terminal } from '../program.js'
 
 const EXAMPLES = `
@@ -19,7 +20,8 @@ p50, p99, p99.9 and the longest. All goes on in partitions that the load makes,
 and deletes at the end. docs/load.md explains each figure.
 
 The first tenth of the time, at most 10 s, is warm-up and not in the figures.
-Ctrl-C ends early, with the figures so far. Exit status: 0 all well,
+Ctrl-C ends early, with the figures so far; a second one does not wait for the
+last messages, a third one leaves the partitions behind. Exit status: 0 all well,
 1 something was lost, refused or failed, or the server went away,
 2 it could not begin.
 
@@ -122,13 +124,15 @@ async function load(terminal: Terminal, url: string, flags: Flags, command: Comm
   const plan: LoadPlan = { ...rest, keep, url, rate, durationMs: duration }
   const conflict = conflictOf(plan)
   if (conflict !== undefined) command.error(conflict)
-  const early = new AbortController()
-  const end = () => early.abort()
-  // Once each: a second Ctrl-C does not wait for anything.
-  process.once('SIGINT', end).once('SIGTERM', end)
   const screen = new Screen(terminal.stderr)
+  const say = (line: string) => {
+    screen.clear()
+    terminal.stderr.write(`${line}\n`)
+  }
+  const interrupts = new Interrupts(say)
   try {
-    const outcome = await runLoad(plan, { signal: early.signal, ...live(terminal, plan, screen, json) })
+    const { signal, hurry } = interrupts
+    const outcome = await runLoad(plan, { signal, hurry, ...live(terminal, plan, screen, json) })
     screen.clear()
     terminal.stdout.write(
       json ? `${JSON.stringify(reportDocument(outcome), null, 2)}\n` : outcomeText(outcome),
@@ -138,9 +142,12 @@ async function load(terminal: Terminal, url: string, flags: Flags, command: Comm
     command.error(lineOf(error))
   } finally {
     screen.clear()
-    process.off('SIGINT', end).off('SIGTERM', end)
+    interrupts.stop()
   }
 }
+
+/** Where the server takes only so many requests a second. */
+const openingLine = (open: number, of: number) => `${open} of ${of} streams open (server has a --max-rate)`
 
 /** On stderr: a table on a terminal, lines elsewhere, and nothing where only the document counts. */
 function live({ stderr }: Terminal, plan: LoadPlan, screen: Screen, json: boolean): Omit<Observer, 'signal'> {
@@ -149,12 +156,16 @@ function live({ stderr }: Terminal, plan: LoadPlan, screen: Screen, json: boolea
     return {
       intervalMs: REDRAW_MS,
       onInterval: (...told) => screen.draw([...head, ...liveLines(plan, ...told)]),
+      onOpening: (...told) => screen.draw([...head, openingLine(...told)]),
     }
   }
   return {
     intervalMs: Math.max(LINE_MIN_MS, plan.durationMs / LINES),
     onInterval: (...told) => {
       if (!json) stderr.write(`${sampleLine(...told)}\n`)
+    },
+    onOpening: (...told) => {
+      if (!json) stderr.write(`${openingLine(...told)}\n`)
     },
   }
 }

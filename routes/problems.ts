@@ -2,10 +2,11 @@
  * Errors as problem documents: what handlers throw, what Fastify refuses, paths and methods that do not
  * exist.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { PROBLEM_TYPE } from '../src/api/openapi.js'
-import { bodyTypesOf, type Operation } from '../src/api/operation.js'
+import { bodyTypesOf } from '../src/api/operation.js'
 import { OPERATIONS } from '../src/api/operations/all.js'
 import {
   type FieldProblem,
@@ -16,6 +17,7 @@ import {
   problemType,
 } from '../src/api/problem.js'
 import { EngineError } from '../src/engine/errors.js'
+import { TEXT_BYTES_MAX } from '../src/scenario/limits.js'
 import { type HttpMeter, observe } from './typed.js'
 
 interface Trouble {
@@ -29,6 +31,11 @@ const REFUSALS: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported-media-type',
   FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
   FST_ERR_CTP_INVALID_JSON_BODY: 'malformed-json',
+}
+
+/** What some of them say, in words of our own. */
+const DETAILS: Readonly<Record<string, string>> = {
+  FST_ERR_BAD_URL: 'The path must be percent-encoded UTF-8.',
 }
 
 interface Refusal {
@@ -49,7 +56,11 @@ function troubleOf(error: unknown): Trouble {
   const known = REFUSALS[code]
   if (known !== undefined) return { code: known, detail: message }
   if (error instanceof SyntaxError && statusCode === 400) return { code: 'malformed-json', detail: message }
-  if (statusCode >= 400 && statusCode < 500) return { code: 'invalid-request', detail: message }
+  // A file outside of the folder that is served.
+  if (statusCode === 403) return { code: 'not-found', detail: 'There is no such file.' }
+  if (statusCode >= 400 && statusCode < 500) {
+    return { code: 'invalid-request', detail: DETAILS[code] ?? message }
+  }
   return {
     code: 'internal-error',
     detail: 'Something went wrong here; the log has more under this request id.',
@@ -76,18 +87,32 @@ export function sendProblem(request: FastifyRequest, reply: FastifyReply, troubl
   reply.send(JSON.stringify(problem))
 }
 
-/** A body of a type that is not taken: which are? */
-function withBodyTypes(trouble: Trouble, operation: Operation | undefined): Trouble {
-  const { code, detail, errors = [] } = trouble
-  if (code !== 'unsupported-media-type' || operation === undefined || errors.length > 0) return trouble
-  const types = bodyTypesOf(operation)
-  return types.length === 0 ? trouble : { code, detail: `${detail}; it must be ${types.join(' or ')}` }
+const refusal = (code: ProblemCode, path: string, message: string): Trouble => ({
+  code,
+  detail: [path, message].filter((part) => part !== '').join(' '),
+  errors: [{ path, message }],
+})
+
+/** What Fastify refuses in words that name no field: which is it, and what does it take? */
+function withRule(trouble: Trouble, request: FastifyRequest): Trouble {
+  const { operation } = request.routeOptions.config
+  const { code, errors = [] } = trouble
+  if (operation === undefined || errors.length > 0) return trouble
+  if (code === 'unsupported-media-type') {
+    const types = bodyTypesOf(operation)
+    const rule = types.length === 0 ? 'absent: no body is taken here' : types.join(' or ')
+    return refusal(code, 'content-type', `must be ${rule}`)
+  }
+  if (code !== 'body-too-large') return trouble
+  const isText = operation.body?.texts?.some((type) => request.headers['content-type']?.startsWith(type))
+  const limit = isText ? TEXT_BYTES_MAX : `${request.routeOptions.bodyLimit} (--max-body-bytes)`
+  return refusal(code, '', `must have no more bytes than ${limit}`)
 }
 
 /** What a handler threw, or Fastify refused before there was a handler. */
 function handleError(meter: HttpMeter, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { operation } = request.routeOptions.config
-  const trouble = withBodyTypes(troubleOf(error), operation)
+  const trouble = withRule(troubleOf(error), request)
   if (trouble.code === 'internal-error') request.log.error({ err: error }, 'request failed')
   sendProblem(request, reply, trouble)
   // Control-plane routes have a hook of their own.
@@ -107,6 +132,27 @@ const BROKEN: Readonly<Record<string, { status: number; reason: string; detail: 
   },
 }
 
+/** Of what never becomes a request: nobody has given it an id. */
+function wireProblem(status: number, detail: string, errors?: FieldProblem[]): Problem {
+  const { title } = PROBLEMS['invalid-request']
+  const problem = {
+    type: problemType('invalid-request'),
+    title,
+    status,
+    detail,
+    instance: '',
+    request_id: '',
+  }
+  return errors === undefined ? problem : { ...problem, errors }
+}
+
+/** A client that waits for anything but 100 Continue before it sends its body. */
+export function answerExpectation(_request: IncomingMessage, response: ServerResponse): void {
+  const { detail, errors } = refusal('invalid-request', 'expect', 'must be 100-continue')
+  response.writeHead(417, { 'content-type': PROBLEM_TYPE, connection: 'close' })
+  response.end(JSON.stringify(wireProblem(417, detail, [...(errors ?? [])])))
+}
+
 /**
  * What Node's parser refuses has no request yet, only a socket: the problem is written on it, and it is
  * closed.
@@ -118,16 +164,7 @@ export function answerBrokenHttp(error: Error & { code?: string }, socket: Socke
     reason: 'Bad Request',
     detail: `This is not HTTP as it should be: ${error.message}.`,
   }
-  const { title } = PROBLEMS['invalid-request']
-  const problem = {
-    type: problemType('invalid-request'),
-    title,
-    status,
-    detail,
-    instance: '',
-    request_id: '',
-  }
-  const body = JSON.stringify(problem)
+  const body = JSON.stringify(wireProblem(status, detail))
   const head = `HTTP/1.1 ${status} ${reason}\r\ncontent-type: ${PROBLEM_TYPE}\r\nconnection: close\r\n`
   socket.end(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
 }
@@ -160,7 +197,9 @@ export function handleUnknown(app: FastifyInstance, meter: HttpMeter): void {
     const path = request.url.split('?', 1)[0]
     const methods = methodsOf(path)
     if (methods.length === 0) {
-      sendProblem(request, reply, { code: 'not-found', detail: `There is nothing at ${path}.` })
+      const bare = path.replace(/\/+$/, '')
+      const hint = bare !== path && methodsOf(bare).length > 0 ? `; did you mean ${bare}?` : '.'
+      sendProblem(request, reply, { code: 'not-found', detail: `There is nothing at ${path}${hint}` })
     } else {
       reply.header('allow', methods.join(', '))
       const detail = `${path} has ${methods.join(', ')}, not ${request.method}.`

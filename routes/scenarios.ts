@@ -1,4 +1,5 @@
 /** Scenarios: the library, runs of it or of the client's own, and their traces. */
+import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance } from 'fastify'
 import type { z } from 'zod'
 import { didYouMean } from '../src/api/did-you-mean.js'
@@ -6,7 +7,7 @@ import { NDJSON_TYPE } from '../src/api/operations/partitions.js'
 import * as operations from '../src/api/operations/scenarios.js'
 import { YAML_TYPE } from '../src/api/operations/service.js'
 import { cursorAfter, PAGE_LIMIT_DEFAULT } from '../src/api/paging.js'
-import { fieldProblems, InputError, type ProblemCode } from '../src/api/problem.js'
+import { fieldProblems, InputError, type ProblemCode, UTF8_RULE } from '../src/api/problem.js'
 import {
   type OwnRunQuery,
   OwnRunRequest,
@@ -145,10 +146,11 @@ export default async function scenarioRoutes(app: FastifyInstance, parts: RouteP
   // A scope of its own: nothing else takes YAML.
   await app.register(async (scope) => {
     const types = [YAML_TYPE, operations.TEXT_YAML_TYPE]
-    const bounded = { parseAs: 'string', bodyLimit: TEXT_BYTES_MAX } as const
-    scope.addContentTypeParser<string>(types, bounded, (_request, body, done) =>
-      done(null, new YamlBody(body)),
-    )
+    const bounded = { parseAs: 'buffer', bodyLimit: TEXT_BYTES_MAX } as const
+    scope.addContentTypeParser<Buffer>(types, bounded, (_request, body, done) => {
+      if (isUtf8(body)) return done(null, new YamlBody(body.toString()))
+      done(new InputError([{ path: '', message: UTF8_RULE }], 'invalid-scenario'))
+    })
     new Router(scope, parts.meter).raw(operations.startOwnRun, (request, reply) => {
       const { body } = request
       const query = checkQuery(operations.startOwnRun, request) as z.output<typeof OwnRunQuery>

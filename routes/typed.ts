@@ -50,10 +50,11 @@ function isList(schema: unknown): boolean {
 
 /** A parameter that may come more than once is a list also when it comes once. */
 function withLists(schema: z.ZodObject, query: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const entries = Object.entries(query).map(([name, value]) => [
-    name,
-    isList(schema.shape[name]) && !Array.isArray(value) ? [value] : value,
-  ])
+  const entries = Object.entries(query).map(([name, value]) => {
+    if (isList(schema.shape[name])) return [name, Array.isArray(value) ? value : [value]]
+    if (!Array.isArray(value) || schema.shape[name] === undefined) return [name, value]
+    throw new InputError([{ path: name, message: 'must be given once' }])
+  })
   return Object.fromEntries(entries)
 }
 

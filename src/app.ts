@@ -1,4 +1,5 @@
 /** Composition root: engine, telemetry and routes into one Fastify app. */
+import { isUtf8 } from 'node:buffer'
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
@@ -15,12 +16,12 @@ import routes from '../routes/index.js'
 import type { MetricsText } from '../routes/metrics.js'
 import { originRefusal } from '../routes/origin.js'
 import { Outgoing } from '../routes/outgoing.js'
-import { answerBrokenHttp, handleUnknown, handleUnroutable } from '../routes/problems.js'
+import { answerBrokenHttp, answerExpectation, handleUnknown, handleUnroutable } from '../routes/problems.js'
 import { limitRate } from '../routes/rate-limit.js'
 import streamRoutes from '../routes/streams.js'
 import { hasTooManyParts, JSON_PARTS_RULE } from './api/json-text.js'
 import { JSON_TYPE } from './api/operation.js'
-import { InputError } from './api/problem.js'
+import { InputError, UTF8_RULE } from './api/problem.js'
 import type { Service } from './engine/service.js'
 import type { SessionLimits } from './streams/session.js'
 import type { StreamMeter } from './telemetry/metrics.js'
@@ -101,8 +102,10 @@ function overgrown(): InputError {
 function parseJsonOnly(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser<string>(JSON_TYPE, { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') return done(null, undefined)
+  app.addContentTypeParser<Buffer>(JSON_TYPE, { parseAs: 'buffer' }, (request, bytes, done) => {
+    if (bytes.length === 0) return done(null, undefined)
+    if (!isUtf8(bytes)) return done(new InputError([{ path: '', message: UTF8_RULE }], 'malformed-json'))
+    const body = bytes.toString()
     if (hasTooManyParts(body)) return done(overgrown())
     parse(request, body, (error, value) => done(error === null ? null : malformed(body), value))
   })
@@ -182,6 +185,7 @@ export async function buildApp({
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error, request, reply) => handleUnroutable(metrics, error, request, reply),
   })
+  app.server.on('checkExpectation', answerExpectation)
   parseJsonOnly(app)
   beginAnswers(app, health, new HostNames(hostNames))
   await limitRate(app, requestsPerSecond)

@@ -305,6 +305,8 @@ export function encodeOp(value: unknown, w: o.OpWriter, names: NameTable, actor:
     encodeWith(codec, op, w, { host: isHost(op), actor: actorOf(op, codec, names, actor), names })
   } catch (error) {
     w.length = start
+    // A misspelt field explains the one that is missing, and is no slip of its own.
+    refuseUnknown(codec, op)
     throw error
   }
 }
@@ -333,10 +335,12 @@ function encodeWith(codec: Codec, op: Json, w: o.OpWriter, context: Context): vo
   if (fields !== known) refuseUnknown(codec, op)
 }
 
-function refuseUnknown(codec: Codec, op: Json): never {
+/** Nothing where every field is one of the op. */
+function refuseUnknown(codec: Codec, op: Json): void {
   const fields = Object.keys(OP_FIELDS[codec.name as o.OpName])
   const known = new Set(['op', 'by', 'actor', ...fields])
-  const stranger = Object.keys(op).find((field) => !known.has(field)) ?? 'op'
+  const stranger = Object.keys(op).find((field) => !known.has(field))
+  if (stranger === undefined) return
   const list = fields.length === 0 ? 'no fields of its own' : `the fields ${fields.join(', ')}`
   throw new OpInputError(stranger, `absent: ${codec.name} has ${list}${didYouMean(stranger, [...known])}`)
 }

@@ -88,6 +88,9 @@ export class InputError extends Error {
   }
 }
 
+/** Else every byte that is none would become the same character, and nobody would notice. */
+export const UTF8_RULE = 'must be UTF-8: the body has bytes that are none'
+
 /** What was parsed, and as what: then a problem can say what was meant. */
 interface Parsed {
   readonly schema: z.ZodType
@@ -96,18 +99,26 @@ interface Parsed {
 
 /** What zod found, as field problems: paths with slashes, one line for every unknown field. */
 export function fieldProblems(issues: readonly z.core.$ZodIssue[], parsed?: Parsed): FieldProblem[] {
-  return issues.slice(0, FIELD_PROBLEMS_MAX).flatMap((issue) => {
-    const path = issue.path.map(String).join('/')
-    const schema = parsed && schemaAt(parsed.schema, issue.path)
-    if (issue.code === 'unrecognized_keys') {
-      const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : []
-      return issue.keys.slice(0, FIELD_PROBLEMS_MAX).map((key) => ({
-        path: path === '' ? key : `${path}/${key}`,
-        message: `must be absent${didYouMean(key, known)}`,
-      }))
-    }
-    return [{ path, message: `must ${ruleOf(issue, schema)}${hintOf(issue, parsed?.value)}` }]
-  })
+  return unknownFirst(issues)
+    .slice(0, FIELD_PROBLEMS_MAX)
+    .flatMap((issue) => {
+      const path = issue.path.map(String).join('/')
+      const schema = parsed && schemaAt(parsed.schema, issue.path)
+      if (issue.code === 'unrecognized_keys') {
+        const known = schema instanceof z.ZodObject ? Object.keys(schema.shape) : []
+        return issue.keys.slice(0, FIELD_PROBLEMS_MAX).map((key) => ({
+          path: path === '' ? key : `${path}/${key}`,
+          message: `must be absent${didYouMean(key, known)}`,
+        }))
+      }
+      return [{ path, message: `must ${ruleOf(issue, schema)}${hintOf(issue, parsed?.value)}` }]
+    })
+}
+
+/** A misspelt field explains the one that is missing, so it is told before it. */
+export function unknownFirst(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+  const order = ({ code }: z.core.$ZodIssue) => (code === 'unrecognized_keys' ? 0 : 1)
+  return issues.toSorted((one, other) => order(one) - order(other))
 }
 
 /** Which of the allowed words was meant. */

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { didYouMean, registerHint } from '../api/did-you-mean.js'
 import { OP_SCHEMAS, Op } from '../api/op.js'
-import { fieldProblems } from '../api/problem.js'
+import { fieldProblems, unknownFirst } from '../api/problem.js'
 import { ScenarioDocument } from '../api/scenario.js'
 import { OP_NAMES, type OpName } from '../synic/op.js'
 import type { PlacedProblem } from './check.js'
@@ -21,7 +21,8 @@ function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
 
 /** Problems of what is no document. */
 export function shapeProblems(error: z.ZodError, value: unknown): PlacedProblem[] {
-  return error.issues.flatMap((issue) => narrowed(issue, value)).flatMap((issue) => problemsOf(issue, value))
+  const issues = error.issues.flatMap((issue) => narrowed(issue, value))
+  return unknownFirst(issues).flatMap((issue) => problemsOf(issue, value))
 }
 
 /** Of a choice between forms zod says that it is none of them: what is wrong with the form that was meant. */

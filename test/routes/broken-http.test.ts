@@ -51,6 +51,18 @@ describe('broken HTTP', () => {
   })
 })
 
+describe('an expectation that nobody can meet', () => {
+  it('is answered by a problem', async () => {
+    const { test, port } = await listening()
+    const head = 'POST /v1/partitions HTTP/1.1\r\nhost: x\r\nexpect: 200-ok\r\ncontent-length: 2\r\n\r\n'
+    const answer = await exchange(port, head)
+    expect(answer).toMatch(/^HTTP\/1\.1 417 /)
+    expect(answer).toContain('"errors":[{"path":"expect","message":"must be 100-continue"}]')
+    expect(test.service.partitionCount).toBe(0)
+    await test.app.close()
+  })
+})
+
 /** Status of a GET whose answer is read to its end: an answer left unread would count as one of theirs. */
 async function status(url: string): Promise<number> {
   const response = await fetch(url)

@@ -105,8 +105,8 @@ describe('fields:', () => {
       'one that is misspelt',
       'scenario: own\ntitel: t\nsource: s\nsteps: []\n',
       [
-        '1: title: is missing: must be a text',
         '2: titel: must be absent: there is no such field; did you mean "title"?',
+        '1: title: is missing: must be a text',
       ],
     ],
     [

@@ -18,6 +18,10 @@ export function isMoved({ m, op }: Desk, place: number): boolean {
   return ((op.oldLo ^ m.w[word]) & kept) !== 0 || op.oldHi !== m.w[word + 1]
 }
 
+/** Was the page at address 0? Nobody brought that one: who moves off it takes nothing from anybody. */
+const wasAtZero = ({ op }: Desk, place: number) =>
+  place < LEDGER_SINTS && op.oldLo >>> 0 < GPA_PAGE_BYTES && op.oldHi === 0
+
 /**
  * Of a register that nobody owns: from whom does the write at hand take it? 0: from nobody. Who takes back
  * what was its own before takes nothing.
@@ -27,7 +31,7 @@ export function robbedHolder(desk: Desk, eras: Eras, place: number, handedOverSe
   const { m, op, ledger } = desk
   if (op.actor === 0 || op.byHost || !m.effects.ok || !isMoved(desk, place)) return 0
   const holder = ledger.enabler(op.file, place)
-  if (holder === 0 || holder === op.actor || eras.hasLeft(holder)) return 0
+  if (holder === 0 || holder === op.actor || eras.hasLeft(holder) || wasAtZero(desk, place)) return 0
   const since = Math.max(eras.since(m.rowOfFile(op.file)), handedOverSeq)
   if (ledger.enableSeq(op.file, place) <= since) return 0
   return ledger.enabledBy(op.file, place, op.actor) > since ? 0 : holder

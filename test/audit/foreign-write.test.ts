@@ -69,6 +69,12 @@ describe('who enables what nobody has claimed holds it, by any name', () => {
     ['its kernel has ended', [FIRMWARE, 'boot k2', 'v0 x SIMP=0x20001'], []],
     ['its kernel has handed over', [FIRMWARE, 'v0 firmware GUEST_OS_ID=0', 'v0 x SIMP=0x20001'], []],
     ['the machine was reset', [FIRMWARE, 'reset', 'v0 x SIMP=0x20001 SIMP=0x30001'], []],
+    ['a page that nobody brought', ['v0 a SIMP=1 SIEFP=1', 'v0 b SIMP=0x10001 SIEFP=0x11001'], []],
+    [
+      'a page brought in its place',
+      ['v0 a SIMP=1', 'v0 b SIMP=0x10001', 'v0 c SIMP=0x20001'],
+      ['foreign_write c 40000083'],
+    ],
     ['another vCPU', [FIRMWARE, 'v1 x SIMP=0x20001'], []],
   ] as const)('%s', (_why, lines, expected) => {
     const m = audited({ profile: 'tlfs', vcpus: 2 }, foreignWrite).run(...lines)

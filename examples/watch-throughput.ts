@@ -18,7 +18,12 @@ const stream = new SynicdClient(url).stream(pid, {
     if (state === 'connecting') console.log(`broke: ${cause instanceof Error ? cause.message : cause}`)
   },
 })
-await stream.opened
+try {
+  await stream.opened
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
+}
 
 let told = 0
 let second = 0

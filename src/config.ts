@@ -1,5 +1,6 @@
 /** Flags and environment to a frozen, validated Config; the only reader of process.env. */
 import { z } from 'zod'
+import { didYouMean } from './api/did-you-mean.js'
 import { DEFAULT_LIMITS } from './engine/limits.js'
 import { DEFAULT_SESSION_LIMITS } from './streams/session.js'
 import { LOG_LEVELS } from './telemetry/logger.js'
@@ -164,5 +165,6 @@ function hostList(names: string, insecure: boolean): string[] {
 function refuseUnknown(env: NodeJS.ProcessEnv): void {
   const known = new Set(Object.keys(SETTINGS).map(environmentName))
   const stranger = Object.keys(env).find((name) => name.startsWith('SYNICD_') && !known.has(name))
-  if (stranger !== undefined) throw new ConfigError(`${stranger}: no such setting`)
+  if (stranger === undefined) return
+  throw new ConfigError(`${stranger}: no such setting${didYouMean(stranger, [...known])}`)
 }

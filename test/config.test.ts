@@ -36,7 +36,12 @@ describe('configuration', () => {
     ['text for a number', { maxOps: 'many' }, {}, '--max-ops: "many"'],
     ['an unknown level, by variable', {}, { SYNICD_LOG_LEVEL: 'loud' }, 'SYNICD_LOG_LEVEL: "loud"'],
     ['an empty variable', {}, { SYNICD_PORT: '' }, 'SYNICD_PORT: ""'],
-    ['a misspelt variable', {}, { SYNICD_PROT: '1' }, 'SYNICD_PROT: no such setting'],
+    [
+      'a misspelt variable',
+      {},
+      { SYNICD_PROT: '1' },
+      'SYNICD_PROT: no such setting; did you mean "SYNICD_PORT"?',
+    ],
     ['an open address without authentication', { host: '0.0.0.0' }, {}, '--insecure'],
     ['a host with its port', { allowedHosts: 'lab:8440' }, {}, '--allowed-hosts: "lab:8440"'],
     ['a name that only looks local', { host: 'localhost.example.org' }, {}, '--insecure'],

@@ -37,11 +37,11 @@ export async function runProgram(
     )
   for (const register of registers) program.addCommand(register(terminal))
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().showSuggestionAfterError(false)
+    command.exitOverride()
     command.configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
       writeErr: (text) => terminal.stderr.write(text),
-      outputError: (text, write) => write(`synicd: ${text.replace(/^error: /, '')}`),
+      outputError: (text, write) => write(`synicd: ${oneLine(text)}`),
     })
   }
   try {
@@ -49,6 +49,11 @@ export async function runProgram(
   } catch (error) {
     terminal.exit(statusOf(error, terminal))
   }
+}
+
+/** What was meant stands on a line of its own, in brackets. */
+function oneLine(text: string): string {
+  return text.replace(/^error: /, '').replace(/\.?\n\(Did you mean (.*)\?\)/, '; did you mean $1?')
 }
 
 function statusOf(error: unknown, { stderr }: Terminal): number {

@@ -32,13 +32,15 @@ export async function sourceOf(command: Command, stdin: Readable, name: string):
   }
   const document = scenarioLibrary().get(name)
   if (document !== undefined) return { document }
-  const meant = didYouMean(name, [...scenarioLibrary().keys()])
-  return command.error(
-    `error: there is no scenario "${name}"${meant || '; synicd scenario list lists them'}`,
-    {
-      exitCode: STATUS_INPUT,
-    },
-  )
+  const names = [...scenarioLibrary().keys()]
+  const meant = didYouMean(name, names) || partOf(name, names) || '; synicd scenario list lists them'
+  return command.error(`error: there is no scenario "${name}"${meant}`, { exitCode: STATUS_INPUT })
+}
+
+/** A few that have it in their names. */
+function partOf(name: string, names: readonly string[]): string {
+  const having = names.filter((each) => each.includes(name.toLowerCase()))
+  return having.length === 0 || having.length > 5 ? '' : `; there are ${having.join(', ')}`
 }
 
 async function readText(command: Command, stdin: Readable, name: string): Promise<string> {

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { WireOp } from '../api/op-decode.js'
 import { encodeOp } from '../api/op-encode.js'
 import { OpInputError } from '../api/op-fields.js'
+import { fieldProblems } from '../api/problem.js'
 import { NAMES_MAX } from '../hv/limits.js'
 import { NameTable } from '../synic/names.js'
 import { OpWriter } from '../synic/op.js'
@@ -47,7 +48,7 @@ export class TraceReader {
     }
     this.#refuseStranger(Object.keys(value))
     const header = Header.safeParse(value)
-    if (!header.success) throw this.error(`the header is wrong: ${issueOf(header.error)}`)
+    if (!header.success) throw this.error(`the header is wrong: ${issueOf(header.error, Header, value)}`)
     this.header = header.data
     this.#seq = header.data.base_seq ?? 0
     return header.data
@@ -75,7 +76,8 @@ export class TraceReader {
     // An op alone is a step without a recorded result.
     const bare = typeof value.op === 'string' && value.in === undefined
     const step = Step.safeParse(bare ? { in: value } : value)
-    if (!step.success) throw this.error(`a step is {"in":{op},"out":{result}}: ${issueOf(step.error)}`)
+    if (!step.success)
+      throw this.error(`a step is {"in":{op},"out":{result}}: ${issueOf(step.error, Step, value)}`)
     const { in: op, out, seq = this.#seq + 1 } = step.data
     if (seq !== this.#seq + 1) {
       throw this.error(`seq ${seq} follows seq ${this.#seq}: a replay needs every op, in order`)
@@ -121,7 +123,7 @@ function isStep(value: Record<string, unknown>): boolean {
   return value.in !== undefined || typeof value.op === 'string'
 }
 
-function issueOf(error: z.ZodError): string {
-  const [issue] = error.issues
-  return `${issue.path.length === 0 ? 'the line' : issue.path.join('.')}: ${issue.message}`
+function issueOf(error: z.ZodError, schema: z.ZodType, value: unknown): string {
+  const [{ path, message }] = fieldProblems(error.issues, { schema, value })
+  return `${path === '' ? 'the line' : path.replaceAll('/', '.')}: ${message}`
 }

@@ -151,7 +151,10 @@ describe('a mistake is one line, and status 2:', () => {
     [['replay', '--snapshot', file('list', '[]'), GOLDEN], 'a snapshot is one JSON object'],
     [['replay', '--snapshot', file('cut', '{'), GOLDEN], 'not JSON ('],
     [['replay', '--snapshot', file('doc', '{}'), SAMPLE], '--snapshot: kernel events carry no number'],
+    [['replay', file('kvm2', '{"profile":"kvm2"}\n')], 'profile: must be one of kvm-synic, '],
     [['fly'], "unknown command 'fly'"],
+    [['repaly', 'x'], "unknown command 'repaly'; did you mean replay?"],
+    [['replay', '--keep-gong', 'x'], "unknown option '--keep-gong'; did you mean --keep-going?"],
   ])('%o', async (args, why) => {
     const { status, out, err } = await synicd(args)
     expect({ status, out }).toEqual({ status: 2, out: '' })

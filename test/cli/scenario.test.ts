@@ -209,6 +209,8 @@ describe('a mistake is told, with status 2:', () => {
     [['procedures', 'linux.bot'], 'there is no procedure linux.bot; did you mean "linux.boot"?\n'],
     [['run'], "synicd: missing required argument 'name'"],
     [['fly'], "synicd: unknown command 'fly'"],
+    [['rnu'], "synicd: unknown command 'rnu'; did you mean run?\n"],
+    [['run', 'kexec-r'], 'there is no scenario "kexec-r"; there are kexec-root\n'],
   ])('%o', async (args, why) => {
     const { status, out, err } = await scenario(...args)
     expect({ status, out }).toEqual({ status: 2, out: '' })

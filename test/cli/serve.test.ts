@@ -51,6 +51,11 @@ describe('synicd serve', () => {
       /--port: "99999" is not valid: give a whole number from 0 to 65535/,
     ],
     ['an unknown flag', ['--prot', '1'], /unknown option '--prot'/],
+    [
+      'an address of another machine',
+      ['--host', '192.0.2.7', '--insecure'],
+      /--host must be an address of this/,
+    ],
     ['an open address without authentication', ['--host', '0.0.0.0'], /--insecure/],
   ])('refuses to start with %s: one line, status 2', async (_why, flags, message) => {
     const { status, text } = await refusal(...flags)

@@ -138,7 +138,7 @@ describe('a wrong trace is refused with line and reason:', () => {
     [['{"trace":"x","profil":"kvm"}'], 't.jsonl:1: profil: did you mean "profile"?'],
     [['{"profile":"xen"}'], 't.jsonl:1: the header is wrong: profile: '],
     [['{"gpa_limit":"0x123"}'], 't.jsonl:1: the header is wrong: gpa_limit: '],
-    [['{"options":{"speed":1}}'], 't.jsonl:1: the header is wrong: options: '],
+    [['{"options":{"speed":1}}'], 't.jsonl:1: the header is wrong: options.speed: must be absent'],
     [[header, '{"out":{}}'], 't.jsonl:2: a step is {"in":{op},"out":{result}}: in: '],
     [[header, '{"in":{"op":"fly"}}'], 't.jsonl:2: in.op: must be one of '],
     [[header, '{"in":{}}'], 't.jsonl:2: in.op: must be one of '],

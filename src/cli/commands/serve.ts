@@ -28,19 +28,34 @@ export function serveCommand({ stdout, stderr }: Terminal): Command {
       stdout.write(json === true ? `${JSON.stringify({ address })}\n` : `synicd listens on ${address}\n`)
     } catch (error) {
       stderr.write(`synicd serve: ${lineOf(error)}\n`)
-      process.exit(error instanceof ConfigError || isListenError(error) ? 2 : 1)
+      process.exit(isUsage(error) ? 2 : 1)
     }
   })
+}
+
+/** What the system says of an address it does not let us listen on. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'choose another --port, or 0 for any free one',
+  EACCES: 'choose another --port, from 1024 on',
+  EADDRNOTAVAIL: '--host must be an address of this machine',
+  ENOTFOUND: '--host must be an address of this machine, or a name of one',
+  EAI_AGAIN: '--host must be an address of this machine, or a name of one',
+}
+
+/** Undefined: it is none of these. */
+function remedyOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? REMEDIES[String(error.code)] : undefined
 }
 
 function isListenError(error: unknown): boolean {
   return error instanceof Error && 'syscall' in error && error.syscall === 'listen'
 }
 
+const isUsage = (error: unknown) =>
+  error instanceof ConfigError || isListenError(error) || remedyOf(error) !== undefined
+
 function lineOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (isListenError(error) && 'code' in error && error.code === 'EADDRINUSE') {
-    return `${error.message}; choose another --port, or 0 for any free one`
-  }
-  return error.message
+  const remedy = remedyOf(error)
+  const message = error instanceof Error ? error.message : String(error)
+  return remedy === undefined ? message : `${message}; ${remedy}`
 }

@@ -23,10 +23,10 @@ export class HostNames {
     this.#known = new Set(known.map((name) => name.toLowerCase()))
   }
 
-  /** Why the request is not answered, if `Host` is a name that is not known. */
-  refusal({ headers: { host } }: IncomingMessage): InputError | undefined {
-    // Only HTTP/1.0 may leave it out, which no browser speaks.
-    if (host === this.#last || host === undefined) return undefined
+  /** Why the request is not answered, if `Host` is missing, or a name that is not known. */
+  refusal({ headers: { host }, httpVersion }: IncomingMessage): InputError | undefined {
+    if (host === undefined) return httpVersion === '1.0' ? undefined : missing()
+    if (host === this.#last) return undefined
     const name = nameOf(host)
     if (this.#isKnown(name)) {
       this.#last = host
@@ -40,6 +40,10 @@ export class HostNames {
   #isKnown(name: string): boolean {
     return isIP(name) !== 0 || LOCAL.test(name) || this.#known.has(name) || this.#known.has(ANY)
   }
+}
+
+function missing(): InputError {
+  return new InputError([{ path: 'host', message: 'must be given, as HTTP/1.1 has it' }])
 }
 
 /** Without port, brackets and the root's dot. */

@@ -125,6 +125,11 @@ const BROKEN: Readonly<Record<string, { status: number; reason: string; detail: 
     reason: 'Request Header Fields Too Large',
     detail: 'The request line and headers are longer than 16 KiB.',
   },
+  HPE_INVALID_EOF_STATE: {
+    status: 400,
+    reason: 'Bad Request',
+    detail: 'The connection ended in the midst of the request.',
+  },
   ERR_HTTP_REQUEST_TIMEOUT: {
     status: 408,
     reason: 'Request Timeout',

@@ -182,6 +182,8 @@ export async function buildApp({
     return503OnClosing: false,
     requestTimeout: REQUEST_TIMEOUT_MS,
     clientErrorHandler: answerBrokenHttp,
+    // Node would answer a request without one by itself, in a response without a body.
+    http: { requireHostHeader: false },
     routerOptions: { maxParamLength: PARAM_LENGTH_MAX },
     frameworkErrors: (error, request, reply) => handleUnroutable(metrics, error, request, reply),
   })

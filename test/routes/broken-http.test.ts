@@ -51,6 +51,32 @@ describe('broken HTTP', () => {
   })
 })
 
+describe('a request', () => {
+  it('without a host is refused by a problem, but for HTTP/1.0', async () => {
+    const { test, port } = await listening()
+    const answer = await exchange(port, 'GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n')
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /)
+    expect(answer).toContain('"errors":[{"path":"host","message":"must be given, as HTTP/1.1 has it"}]')
+    expect(await exchange(port, 'GET /livez HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /)
+    await test.app.close()
+  })
+
+  it('that ends in its midst changes nothing, and is told why', async () => {
+    const { test, port } = await listening()
+    const socket = await opened(port)
+    let text = ''
+    socket.on('data', (chunk) => {
+      text += chunk
+    })
+    const head = 'POST /v1/partitions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n'
+    socket.end(`${head}content-length: 100\r\n\r\n{"id":"p1"}`)
+    await once(socket, 'close')
+    expect(text).toContain('"detail":"The connection ended in the midst of the request."')
+    expect(test.service.partitionCount).toBe(0)
+    await test.app.close()
+  })
+})
+
 describe('an expectation that nobody can meet', () => {
   it('is answered by a problem', async () => {
     const { test, port } = await listening()

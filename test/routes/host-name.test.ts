@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { HostNames } from '../../routes/host-name.js'
 
 const problemOf = (host: string | undefined, known: readonly string[] = []) =>
-  new HostNames(known).refusal({ headers: { host } } as never)?.code
+  new HostNames(known).refusal({ headers: { host }, httpVersion: '1.0' } as never)?.code
 
 describe('Host', () => {
   it.each([
@@ -36,7 +36,7 @@ describe('Host', () => {
 
   it('is looked at anew after one that was right', () => {
     const names = new HostNames([])
-    const said = (host: string) => names.refusal({ headers: { host } } as never)?.code
+    const said = (host: string) => names.refusal({ headers: { host }, httpVersion: '1.0' } as never)?.code
     expect(['localhost', 'elsewhere.example', 'localhost'].map(said)).toEqual([
       undefined,
       'unknown-host',

@@ -212,11 +212,24 @@ export function choose(scenario: ScenarioDocument, asked: Asked = {}): RunChoice
   return choices
 }
 
-/** Runs one of them to its end. */
-export function runChoice(scenario: ScenarioDocument, choice: RunChoice): ScenarioRun {
+/** Ops between two words of how far it is. */
+const TOLD_EVERY = 1000
+
+/**
+ * Runs one of them to its end.
+ * @param tell how many ops have been run
+ */
+export function runChoice(
+  scenario: ScenarioDocument,
+  choice: RunChoice,
+  tell: (ops: number) => void = () => {},
+): ScenarioRun {
   const ops = new ScenarioRunner(scenario, choice).ops()
   let next = ops.next()
-  while (next.done !== true) next = ops.next()
+  for (let done = 1; next.done !== true; done++) {
+    if (done % TOLD_EVERY === 0) tell(done)
+    next = ops.next()
+  }
   return next.value
 }
 

@@ -4,7 +4,7 @@ import type { ScenarioReport } from '../../src/api/scenario.js'
 import { checkScenario } from '../../src/scenario/document.js'
 import { OPS_MAX, SNAPSHOTS_MAX } from '../../src/scenario/limits.js'
 import { reportText } from '../../src/scenario/report-text.js'
-import { runScenario } from '../../src/scenario/run.js'
+import { choose, runChoice, runScenario } from '../../src/scenario/run.js'
 
 const HEAD = { scenario: 'own', title: 't', source: 's', partition: { profile: 'tlfs', kind: 'l1vh' } }
 const UP = ['v0 vmbus SIMP=0x10001 SINT2=0xf3 SCONTROL=1']
@@ -201,4 +201,18 @@ describe('a run is bounded', () => {
     ]
     expect(() => run({ steps: steps.slice(0, 10_000) })).toThrow(/more than 10000 violations/)
   })
+})
+
+it('tells how far it is, every thousand ops', () => {
+  const document = checkScenario({
+    scenario: 'own',
+    title: 't',
+    source: 's',
+    steps: Array.from({ length: 2500 }, () => 'advance 1'),
+    expect: 'clean',
+  })
+  const told: number[] = []
+  const [choice] = choose(document)
+  const { report } = runChoice(document, choice, (ops) => told.push(ops))
+  expect([report.ops, told]).toEqual([2501, [1000, 2000]])
 })

@@ -223,16 +223,25 @@ function scalarOf(text: string): unknown {
 }
 
 /** The runs that are asked for. */
-function runsOf(command: Command, source: Source, flags: Flags): ScenarioRun[] {
+function runsOf(
+  command: Command,
+  source: Source,
+  flags: Flags,
+  tell?: (text: string) => void,
+): ScenarioRun[] {
   const { document } = source
   const params = paramsOf(command, flags)
   return inSource(source, () =>
-    choose(document, { variant: flags.variant, params }).map((choice) => runChoice(document, choice)),
+    choose(document, { variant: flags.variant, params }).map((choice, i, all) => {
+      const which = `variant ${i + 1} of ${all.length}`
+      return runChoice(document, choice, (ops) => tell?.(`${which}, ${ops} ops`))
+    }),
   )
 }
 
 function runOne(terminal: Terminal, command: Command, source: Source, flags: Flags): void {
-  const runs = runsOf(command, source, flags)
+  const watch = watchOf(terminal)
+  const runs = ended(watch, () => runsOf(command, source, flags, watch.tell))
   if (flags.trace !== undefined) {
     const names = runs.map(({ report }) => report.variant).join(', ')
     if (runs.length > 1) {
@@ -258,8 +267,22 @@ function writeTrace(command: Command, file: string, text: string): void {
   }
 }
 
+interface Watch {
+  tell(text: string): void
+  end(): void
+}
+
+/** Its line is cleared whatever comes of it. */
+function ended<T>(watch: Watch, work: () => T): T {
+  try {
+    return work()
+  } finally {
+    watch.end()
+  }
+}
+
 /** How far it is, on a line of its own, where somebody waits. */
-function watchOf({ stderr }: Terminal): { tell(text: string): void; end(): void } {
+function watchOf({ stderr }: Terminal): Watch {
   const began = performance.now()
   let shown = false
   return {

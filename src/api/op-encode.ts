@@ -257,13 +257,18 @@ const ENCODERS: Record<o.OpName, Encode> = {
   },
 }
 
+const ENTRY_FIELDS = ['gsi', 'vcpu', 'sint']
+
 function putEntry(w: o.OpWriter, entry: unknown, i: number): void {
   const fields = entry as Json
-  const isObject = typeof entry === 'object' && entry !== null && !Array.isArray(entry)
-  if (!isObject || Object.keys(fields).length !== 3) {
+  if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
     throw new OpInputError(`entries/${i}`, 'an entry with gsi, vcpu and sint')
   }
-  for (const field of ['gsi', 'vcpu', 'sint']) {
+  for (const field in fields) {
+    if (ENTRY_FIELDS.includes(field)) continue
+    throw new OpInputError(`entries/${i}/${field}`, `absent${didYouMean(field, ENTRY_FIELDS)}`)
+  }
+  for (const field of ENTRY_FIELDS) {
     const value = fields[field]
     if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > U32_MAX) {
       throw new OpInputError(`entries/${i}/${field}`, U32_RULE)

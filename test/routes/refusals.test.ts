@@ -94,6 +94,12 @@ describe('a refusal names field and rule', async () => {
       'ops/0/lenn',
       '"len"',
     ],
+    [
+      'an entry of an op',
+      { ops: [{ op: 'gsi.route', entries: [{ gsi: 1, vcpu: 0, sitn: 2 }] }] },
+      'ops/0/entries/0/sitn',
+      '"sint"',
+    ],
   ])('and a misspelt one before the one that is missing, of %s', async (_what, body, at, meant) => {
     const reply = await test.post(`${path}/ops`, body)
     expect(reply.body.errors).toEqual([

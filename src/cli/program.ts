@@ -33,7 +33,14 @@ export async function runProgram(
     .helpOption('-h, --help', 'show this help')
     .addHelpText(
       'after',
-      '\nExamples:\n  synicd serve\n  synicd replay partition.jsonl\n  synicd help replay',
+      [
+        '\nExamples:',
+        '  synicd serve',
+        '  synicd scenario run kexec-l1vh --driver mshv=pre-series',
+        '  trace-cmd report | synicd audit --kind l1vh -',
+        '  synicd replay partition.jsonl',
+        '  synicd help replay',
+      ].join('\n'),
     )
   for (const register of registers) program.addCommand(register(terminal))
   for (const command of [program, ...program.commands]) {

@@ -43,7 +43,11 @@ export function auditCommand(terminal: Terminal): Command {
   return new Command('audit')
     .description('replay a recorded trace, JSON lines or Linux ftrace text, and report broken invariants')
     .argument('<file>', 'the recording, gzip or not; - is standard input')
-    .addOption(new Option('--format <format>', 'what the file holds (default: it tells)').choices(FORMATS))
+    .addOption(
+      new Option('--format <format>', 'what the file holds; its first line tells unless given').choices(
+        FORMATS,
+      ),
+    )
     .addOption(new Option('--profile <name>', 'replay under this profile').choices(PROFILE_NAMES))
     .addOption(new Option('--kind <kind>', 'replay in a partition of this kind').choices(KINDS))
     .option('--option <name=value>', 'bend the profile; may be given again', collect)

@@ -29,7 +29,11 @@ export function replayCommand(terminal: Terminal): Command {
   return new Command('replay')
     .description('run a recorded trace again and compare: JSON lines, or Linux ftrace text')
     .argument('<file>', 'the recording, gzip or not; - is standard input')
-    .addOption(new Option('--format <format>', 'what the file holds (default: it tells)').choices(FORMATS))
+    .addOption(
+      new Option('--format <format>', 'what the file holds; its first line tells unless given').choices(
+        FORMATS,
+      ),
+    )
     .addOption(new Option('--profile <name>', 'replay under this profile').choices(PROFILE_NAMES))
     .addOption(new Option('--kind <kind>', 'replay in a partition of this kind').choices(KINDS))
     .option('--option <name=value>', 'bend the profile; may be given again', collect)

@@ -31,6 +31,9 @@ export class Connection {
   readonly ended: Promise<Ending>
   /** Has the server said hello? */
   greeted = false
+  #greetedAtMs = 0
+  /** Has it said more than that? */
+  #isUsed = false
   readonly #parts: ConnectionParts
   readonly #socket: WebSocketLike
   #end: (ending: Ending) => void = () => {}
@@ -59,7 +62,13 @@ export class Connection {
   /** The server has said hello; from now on silence is watched. */
   greet(): void {
     this.greeted = true
+    this.#greetedAtMs = performance.now()
     this.#watch(false)
+  }
+
+  /** Was it of use: brought it more than a hello, or held for so long behind that? */
+  hasServed(ms: number): boolean {
+    return this.#isUsed || (this.greeted && performance.now() - this.#greetedAtMs >= ms)
   }
 
   send(data: string | Uint8Array): void {
@@ -82,6 +91,7 @@ export class Connection {
       this.#socket.addEventListener(type, (event) => listener(event as Event))
     on<{ data: string | ArrayBuffer }>('message', ({ data }) => {
       this.#heard = true
+      this.#isUsed ||= this.greeted
       this.#parts.onMessage(data)
     })
     on<{ error?: unknown; message?: string }>('error', ({ error, message }) => {

@@ -11,7 +11,10 @@ export interface Reconnect {
   /** First and longest wait in milliseconds; 100 and 10,000 unless given. */
   readonly minMs?: number
   readonly maxMs?: number
-  /** Attempts in a row that may fail before the stream ends; no limit unless given. */
+  /**
+   * Attempts in a row that may fail before the stream ends; no limit unless given. A connection that brought
+   * nothing but a hello, and ended before the longest wait was over, is one of them.
+   */
   readonly attemptsMax?: number
 }
 

@@ -184,10 +184,9 @@ export class SynicdStream implements AsyncIterable<StreamEvent> {
       const connection = this.#connect(connect)
       const ending = await connection.ended
       if (this.#isOver()) return
-      if (connection.greeted) {
-        everGreeted = true
-        failures = 0
-      }
+      everGreeted ||= connection.greeted
+      // A server that greets and hangs up is no better than one that is not there.
+      if (connection.hasServed(rule.maxMs)) failures = 0
       const cause = causeOf(ending)
       if (isFinal(ending.code)) return this.#end(cause, cause)
       if (!everGreeted || failures >= rule.attemptsMax) {

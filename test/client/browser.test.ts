@@ -17,6 +17,7 @@ const WEB = {
   WebSocket,
   AbortController,
   AbortSignal,
+  performance,
   URL,
   TextEncoder,
   TextDecoder,

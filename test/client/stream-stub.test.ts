@@ -89,6 +89,27 @@ describe('what a server tells', () => {
   })
 })
 
+describe('a server that hangs up', () => {
+  it('behind its hello each time is given up, as one that is not there', async () => {
+    onConnection = (socket) => {
+      say(socket, hello(4))
+      socket.close(1011)
+    }
+    const reconnect = { minMs: 1, maxMs: 60_000, attemptsMax: 3 }
+    expect(await open({ reconnect }).ended).toMatchObject({ name: 'SynicdUnreachable' })
+    expect(urls).toHaveLength(4)
+  })
+
+  it('behind something new each time is asked again and again', async () => {
+    onConnection = (socket, count) => {
+      say(socket, hello(count), eom(count + 1))
+      socket.close(1011)
+    }
+    const reconnect = { minMs: 1, maxMs: 60_000, attemptsMax: 3 }
+    expect(await read(open({ reconnect }), 8)).toEqual([2, 3, 4, 5, 6, 7, 8, 9])
+  })
+})
+
 describe('close code', () => {
   it.each([4000, 4001, 4004, 4010])('%i is final', async (code) => {
     onConnection = (socket) => {

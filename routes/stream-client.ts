@@ -46,6 +46,8 @@ export class StreamClient {
   #finish: (() => void) | null = null
   /** The client will send no more, and gets no more than what is on its way. */
   #isFinished = false
+  /** It is looked after once more in this turn. */
+  #goesOn = false
 
   constructor(
     private readonly socket: WebSocket,
@@ -140,6 +142,16 @@ export class StreamClient {
     this.#closing = true
     this.#held = []
     hangUp(this.socket, code, reason)
+  }
+
+  /** A socket that takes everything at once never says `drain`. Others have their turn before it goes on. */
+  written(): void {
+    if (this.#goesOn || !(this.session.isBehind || this.socket.isPaused)) return
+    this.#goesOn = true
+    setImmediate(() => {
+      this.#goesOn = false
+      if (!this.#closing) this.#tick()
+    })
   }
 
   /** A message that the library has read. Those that came in one piece with it arrive after a pause, too. */

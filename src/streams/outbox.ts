@@ -41,6 +41,8 @@ const SPARE_BYTES_MAX = 4 * FLUSH_BYTES
 export interface OutboxOwner {
   /** Closes the WebSocket. */
   close(code: number, reason: string): void
+  /** All that was gathered is with the kernel: nothing else says so where it took it at once. */
+  written(): void
   /** Something could not be written, such as for want of memory: its stream is to end, and no other. */
   fail(error: unknown): void
 }
@@ -143,7 +145,8 @@ export class Outbox implements Outlet {
     for (const piece of pieces) pipe.write(isClogged ? piece.lasting : piece.bytes)
     if (last !== null) pipe.write(isClogged ? Buffer.from(last) : last)
     if (!isOne) pipe.uncork()
-    if (!isClogged && pipe.writableLength > 0) this.turn.arena.keep()
+    if (pipe.writableLength === 0) this.owner.written()
+    else if (!isClogged) this.turn.arena.keep()
   }
 
   #gather(): Buffers {

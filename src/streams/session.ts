@@ -93,6 +93,11 @@ export class StreamSession implements Requests {
     return this.#hasBacklog
   }
 
+  /** Something waits for the reader to read. */
+  get isBehind(): boolean {
+    return this.#hasBacklog || this.#behindSinceMs !== null
+  }
+
   /** Notifications left out since the last call. */
   takeDropped(): number {
     const { dropped } = this

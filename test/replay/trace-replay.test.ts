@@ -143,7 +143,10 @@ describe('a wrong trace is refused with line and reason:', () => {
     [[header, '{"in":{"op":"fly"}}'], 't.jsonl:2: in.op: must be one of '],
     [[header, '{"in":{}}'], 't.jsonl:2: in.op: must be one of '],
     [[header, '{"in":{"op":"msr.read","vcpu":0,"msr":"SINT99"}}'], 't.jsonl:2: in.msr: must be an MSR'],
-    [[header, '{"in":{"op":"gsi.route","entries":[{}]}}'], 't.jsonl:2: in.entries.0: must be an entry'],
+    [
+      [header, '{"in":{"op":"gsi.route","entries":[{}]}}'],
+      't.jsonl:2: in.entries.0.gsi: must be an integer from 0 to 4294967295',
+    ],
     [[header, '{"seq":3,"in":{"op":"vcpu.create","vcpu":0}}'], 't.jsonl:2: seq 3 follows seq 0'],
     [[header, JSON.stringify(create), '{"in":{"op":"vcpu.cre'], 't.jsonl:3: not JSON ('],
   ])('%o', async (lines, why) => {

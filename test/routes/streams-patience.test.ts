@@ -41,6 +41,27 @@ async function join(protocol?: (typeof PROTOCOLS)[number]): Promise<SocketClient
   return client
 }
 
+describe('a reader that takes everything at once', () => {
+  it('gets a replay beyond the budget without waiting for the clock, which stands still here', async () => {
+    await server.app.close()
+    // As much as a kernel takes at once.
+    const budgetBytes = 64 * 1024
+    server = await streamServer({ limits: { budgetBytes } })
+    const { host } = server
+    host.notifications.listen(() => {})
+    const cycles = Array.from({ length: 500 }, () => [post(0, '5a'.repeat(240)), complete()]).flat()
+    for (let i = 0; i < 4; i++) host.applyBatch(cycles)
+    let bytes = 0
+    const client = await SocketClient.connected(`${server.url}?since=0`)
+    sockets.push(client.socket)
+    client.socket.on('message', (data: Buffer) => {
+      bytes += data.length
+    })
+    await client.until(({ n }) => n === host.notifications.lastN)
+    expect(bytes).toBeGreaterThan(10 * budgetBytes)
+  })
+})
+
 describe('a silent client', () => {
   it('is pinged every 15 s, and kept as long as it answers', async () => {
     const client = await join()

@@ -71,7 +71,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ what: fc.constant('turn') }) },
 )
 
-const OWNER = { close() {}, fail: rethrow }
+const OWNER = { close() {}, written() {}, fail: rethrow }
 
 function world() {
   const turn = new TestTurn()
@@ -97,7 +97,7 @@ it('what cannot be written ends its own stream, and no other', () => {
     throw outOfMemory
   })
   const fine = pipeOf((bytes) => taken.push(Buffer.from(bytes).toString('latin1', 2)))
-  const owner = { close() {}, fail: (error: unknown) => failed.push(error) }
+  const owner = { close() {}, written() {}, fail: (error: unknown) => failed.push(error) }
   const [first, second] = [broken, fine].map((pipe) => new Outbox(pipe, turn, spare, owner))
   for (let i = 0; i < 2; i++) {
     first.text('lost')

@@ -84,7 +84,8 @@ export class TestClient {
         return self.unread
       },
     }
-    const owner = { close: (code: number, reason: string) => this.closed.push([code, reason]), fail: rethrow }
+    const close = (code: number, reason: string) => this.closed.push([code, reason])
+    const owner = { close, fail: rethrow, written() {} }
     const outbox = new Outbox(pipe, turn, new Spare(), owner)
     const rules = this.isBinary ? new BinProtocol(new BinScratch()) : new JsonProtocol()
     const all = { ...DEFAULT_SESSION_LIMITS, ...limits }

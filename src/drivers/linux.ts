@@ -90,8 +90,7 @@ export function* linuxKexec(kernel: Kernel, options: KexecOptions): Strand<numbe
 
 /**
  * hyperv_report_panic, then hv_machine_crash_shutdown: what only the crashing CPU can do. The others stop
- * with
- * their SynIC as it is, and MSHV has no part in it.
+ * with their SynIC as it is, and MSHV has no part in it.
  */
 export function* linuxCrash(kernel: Kernel, vcpu: number, options: CrashOptions): Strand<number> {
   let errno = 0

@@ -1,7 +1,6 @@
 /**
  * Guest drivers as generators of steps: one op a step, so that anything may run between two of them. A step
- * is
- * an op record in the making; what the op did comes back into the generator.
+ * is an op record in the making; what the op did comes back into the generator.
  */
 import { assert } from '../hv/assert.js'
 import { type Halves, highHalf, lowHalf } from '../hv/bits.js'

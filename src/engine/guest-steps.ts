@@ -13,8 +13,7 @@ export interface FlagPlace {
 
 /**
  * Clears one event flag as a guest does, by compare-and-swap of its byte: no signal can come between the look
- * and
- * the store. Result `value` is the byte as it was.
+ * and the store. Result `value` is the byte as it was.
  * @throws EngineError page-disabled, gpa-out-of-range
  */
 export function clearFlag(host: PartitionHost, place: FlagPlace, actor: string | undefined): string {

@@ -15,8 +15,7 @@ export interface PlacedEvent {
 
 /**
  * What an event says of its thread. A vCPU's own work names it for certain; an interrupt is accepted, and a
- * host
- * timer fires, on whatever thread happens to run.
+ * host timer fires, on whatever thread happens to run.
  */
 function naming({ body }: FtraceEvent): { vcpu: number; certain: boolean } | undefined {
   switch (body.name) {

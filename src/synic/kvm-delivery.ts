@@ -14,8 +14,7 @@ import { assertSint } from './sint.js'
 
 /**
  * KVM synic_deliver_msg: one attempt, in the vCPU's own thread. Returns 0 or a negative errno. With a masked
- * SINT
- * or a disabled APIC the message stands in the slot although an error is returned.
+ * SINT or a disabled APIC the message stands in the slot although an error is returned.
  * @param noRetry a busy slot counts as success and is not told that something waits (periodic timers)
  */
 export function deliver(

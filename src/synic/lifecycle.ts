@@ -144,8 +144,7 @@ function unmapPages(m: Machine, f: number): void {
 
 /**
  * A root partition finds its pages provided. On a nested root the file below it may already be enabled:
- * nobody
- * enables it later (Linux MSHV v2 to v4), so that is the default here.
+ * nobody enables it later (Linux MSHV v2 to v4), so that is the default here.
  */
 function provision(m: Machine, v: number): void {
   const enabled = m.nested && m.options.nested_root_l1_enabled

@@ -111,8 +111,7 @@ export class Partition {
 
   /**
    * Applies the op record that begins at `at`, whole or not at all, and settles. The outcome stands in
-   * `effects`
-   * until the next call. A vCPU that does not exist is answered with -EINVAL, like every bad index.
+   * `effects` until the next call. A vCPU that does not exist is answered with -EINVAL, like every bad index.
    */
   apply(words: Int32Array, at: number): void {
     const m = this.machine

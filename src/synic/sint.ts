@@ -73,8 +73,7 @@ export function writeSint(
 
 /**
  * KVM synic_update_vector: which vectors end with a SynIC acknowledgement, which without EOI at all. A SINT
- * left
- * the vector or changed on it: look whether another one still has it.
+ * left the vector or changed on it: look whether another one still has it.
  */
 function recomputeVector(m: Machine, f: number, vector: number): void {
   if (vector < FIRST_VALID_VECTOR) return

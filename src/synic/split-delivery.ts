@@ -1,7 +1,6 @@
 /**
  * Host deliveries in three parts, for who explores orders: raise the pending flag, claim the slot, request
- * the
- * interrupt. With `split_delivery` on, `message.post` only begins one; `host.step` takes the parts.
+ * the interrupt. With `split_delivery` on, `message.post` only begins one; `host.step` takes the parts.
  */
 import { EAGAIN, ENOENT } from '../hv/errno.js'
 import { SPLIT_DELIVERIES_MAX } from '../hv/limits.js'
@@ -55,8 +54,8 @@ export function wakeSenders(m: Machine, f: number, vector: number): void {
 
 /**
  * `host.step`: one part of the oldest delivery in progress, of this vCPU and SINT if given (else -1). A slot
- * that
- * is full makes the sender wait, flagged or not: forgetting the flag loses the message, as on real hosts.
+ * that is full makes the sender wait, flagged or not: forgetting the flag loses the message, as on real
+ * hosts.
  */
 export function stepSplit(m: Machine, part: number, v: number, sint: number): void {
   const split = m.splits.find(

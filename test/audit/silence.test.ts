@@ -1,7 +1,6 @@
 /**
  * An auditor that cries wolf is switched off: no rule finds an error in KVM's own traces or in the orders
- * that
- * shipping software uses, and none stumbles over ops at random.
+ * that shipping software uses, and none stumbles over ops at random.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

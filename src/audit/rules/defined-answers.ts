@@ -1,7 +1,6 @@
 /**
  * I24, every input has a defined answer: what is refused by #GP, errno or status has no consequences (TLFS
- * "Hypercall
- * Status Codes"; KVM kvm_hv_set_msr_common). The deep twin compares the whole state.
+ * "Hypercall Status Codes"; KVM kvm_hv_set_msr_common). The deep twin compares the whole state.
  */
 import {
   EFFECT_DROPPED,

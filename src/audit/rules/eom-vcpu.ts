@@ -1,7 +1,6 @@
 /**
  * I13, EOM and EOI act on the vCPU that writes them: what follows happens there, and who empties another
- * vCPU's
- * slot cannot make its messages move (TLFS "EOM Register"; Linux vmbus_signal_eom).
+ * vCPU's slot cannot make its messages move (TLFS "EOM Register"; Linux vmbus_signal_eom).
  */
 import { HV_X64_MSR_EOI } from '../../hv/msrs.js'
 import { PAGE_ENABLE } from '../../hv/registers.js'
@@ -79,8 +78,8 @@ class EomVcpu implements Watcher {
 
   /**
    * Two vCPUs with one message page empty each other's slots. And KVM never takes back the link from a SINT
-   * to
-   * its GSI (kvm_hv_irq_routing_update), so that under QEMU an old link may complete another vCPU's message.
+   * to its GSI (kvm_hv_irq_routing_update), so that under QEMU an old link may complete another vCPU's
+   * message.
    */
   #isExcused(vcpu: number): boolean {
     const { op, m } = this.desk

@@ -1,7 +1,7 @@
 /**
  * I11, the gate: a SINT requests an interrupt only while it is unmasked, not polled and the APIC is on, and
- * what
- * was requested stays until it is taken or reset (TLFS "Interrupts"; KVM synic_set_irq, __apic_accept_irq).
+ * what was requested stays until it is taken or reset (TLFS "Interrupts"; KVM synic_set_irq,
+ * __apic_accept_irq).
  */
 import { SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
 import { EFFECT_IRQ, EFFECT_WORDS } from '../../synic/effects.js'

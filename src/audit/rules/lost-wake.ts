@@ -1,7 +1,6 @@
 /**
- * I14, no wake is lost: once settled, no vCPU sleeps that could take an interrupt or has host work to do,
- * and a
- * wake that came before the sleep is remembered (KVM kvm_vcpu_block, kvm_vcpu_has_events).
+ * I14, no wake is lost: once settled, no vCPU sleeps that could take an interrupt or has host work to do, and
+ * a wake that came before the sleep is remembered (KVM kvm_vcpu_block, kvm_vcpu_has_events).
  */
 import { deliverable } from '../../synic/apic.js'
 import { FLAGS, HALTED, OFFLINE, TIMER_PENDING, WAKE_TOKEN } from '../../synic/layout.js'

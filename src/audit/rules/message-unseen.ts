@@ -1,7 +1,6 @@
 /**
  * I6, a message is read before it is cleared: of two readers of one slot the second clears what came after
- * the
- * first had made room, and nobody has seen it (Linux cd95aad55793). Reads are known where they are ops.
+ * the first had made room, and nobody has seen it (Linux cd95aad55793). Reads are known where they are ops.
  */
 import * as e from '../../synic/effects.js'
 import * as o from '../../synic/op.js'

@@ -1,7 +1,7 @@
 /**
  * I21, paused means still: between pause and resume only the host's register and memory ops change a SynIC;
- * what is
- * sent then is refused or waits (KVM: vCPUs out of KVM_RUN; QEMU and OpenVMM stop their senders first).
+ * what is sent then is refused or waits (KVM: vCPUs out of KVM_RUN; QEMU and OpenVMM stop their senders
+ * first).
  */
 import { EFFECT_EVENT, EFFECT_FREED, EFFECT_IRQ, EFFECT_MESSAGE, EFFECT_WORDS } from '../../synic/effects.js'
 import * as o from '../../synic/op.js'

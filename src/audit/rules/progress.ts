@@ -1,7 +1,6 @@
 /**
  * I16, progress: between two guest steps the host does a bounded number of steps and is then done, and a
- * guest
- * gets out of its timer's handler (KVM stimer_expiration, "no_retry" of periodic ticks).
+ * guest gets out of its timer's handler (KVM stimer_expiration, "no_retry" of periodic ticks).
  */
 import { EXPIRIES_PER_ADVANCE_MAX } from '../../hv/limits.js'
 import { HV_X64_MSR_STIMER0_CONFIG } from '../../hv/msrs.js'

@@ -1,7 +1,6 @@
 /**
  * I18, resample pairs: each interrupt through a resampled GSI gives one notification after its EOI, only a
- * binding
- * gives any, and none is made that could never hear one (KVM kvm_irqfd_assign, irqfd_resampler_ack).
+ * binding gives any, and none is made that could never hear one (KVM kvm_irqfd_assign, irqfd_resampler_ack).
  */
 
 import { EFFECT_IRQ } from '../../synic/effects.js'

@@ -1,7 +1,7 @@
 /**
  * I17, routes and acknowledgements agree: an EOI or EOM notifies a GSI that the present table routes to its
- * SINT,
- * and one in service when the table changed still gets its notification (KVM kvm_hv_irq_routing_update).
+ * SINT, and one in service when the table changed still gets its notification (KVM
+ * kvm_hv_irq_routing_update).
  */
 import { SINT_COUNT, SINT_MASKED, SINT_VECTOR } from '../../hv/registers.js'
 import { EFFECT_ACK, EFFECT_EOI, EFFECT_WORDS } from '../../synic/effects.js'

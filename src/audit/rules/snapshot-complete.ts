@@ -1,7 +1,6 @@
 /**
  * I19, a snapshot is complete: restored and saved again it gives the same document, and both partitions
- * answer
- * whatever comes next alike (QEMU vmstate; OpenVMM's saved state). Asked for by harnesses, so it is no
+ * answer whatever comes next alike (QEMU vmstate; OpenVMM's saved state). Asked for by harnesses, so it is no
  * watcher.
  */
 import {
@@ -31,9 +30,8 @@ export interface Difference {
 }
 
 /**
- * Compares a partition with what was restored from its snapshot, now and after each of the same ops. Both
- * go on
- * by those ops: hand in forks if they are still needed.
+ * Compares a partition with what was restored from its snapshot, now and after each of the same ops. Both go
+ * on by those ops: hand in forks if they are still needed.
  * @param ops records back to back
  */
 export function differsAfter(

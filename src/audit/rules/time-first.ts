@@ -1,7 +1,6 @@
 /**
  * I22, time first: the reference time passes only by `clock.advance`, by exactly its ticks, and never goes
- * back,
- * over pause, resume and restore alike (TLFS "Partition Reference Time Enlightenment").
+ * back, over pause, resume and restore alike (TLFS "Partition Reference Time Enlightenment").
  */
 import { toNumber } from '../../hv/bits.js'
 import { HV_X64_MSR_TIME_REF_COUNT } from '../../hv/msrs.js'

@@ -1,7 +1,6 @@
 /**
- * A timer in message mode that is enabled on a masked SINT, or on SINT0, which is not for timers: it
- * expires and
- * nobody is interrupted (TLFS "Synthetic Timers"; KVM stimer_set_config, synic_set_irq).
+ * A timer in message mode that is enabled on a masked SINT, or on SINT0, which is not for timers: it expires
+ * and nobody is interrupted (TLFS "Synthetic Timers"; KVM stimer_set_config, synic_set_irq).
  */
 import { SINT_INTERCEPT, SINT_MASKED, STIMER_DIRECT, stimerSint } from '../../hv/registers.js'
 import { SINTS } from '../../synic/layout.js'

@@ -1,54 +1,20 @@
 /** `synicd audit`: what it prints, what it writes, what it ends with. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable, Writable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { auditCommand } from '../../src/cli/commands/audit.js'
-import { runProgram } from '../../src/cli/program.js'
 import { AuditReport } from '../../src/replay/audit-report.js'
 import { ACTOR_FLAGS, COLLISION, eventsOf, FIXED, traceOf } from '../support/audit-story.js'
 import { MAIN } from '../support/built.js'
+import { runCommand, temporaryFiles } from '../support/command.js'
 
 const SAMPLE = join(import.meta.dirname, '../samples/qemu-seabios-kdnet.kvm-ftrace.txt')
-const folder = mkdtempSync(join(tmpdir(), 'synicd-audit-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-
-function file(name: string, content: string | Buffer): string {
-  const path = join(folder, name)
-  writeFileSync(path, content)
-  return path
-}
-
-function sink() {
-  let text = ''
-  const stream = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk
-      done()
-    },
-  })
-  return { stream, text: () => text }
-}
-
-/** Runs the command in this process. */
-async function audit(args: readonly string[], stdin = '') {
-  const out = sink()
-  const err = sink()
-  let status: number | undefined
-  await runProgram([auditCommand], ['audit', ...args], {
-    stdin: Readable.from([Buffer.from(stdin)]),
-    stdout: out.stream,
-    stderr: err.stream,
-    exit: (given) => {
-      status = given
-    },
-  })
-  return { status, out: out.text(), err: err.text() }
-}
+const { folder, file } = temporaryFiles()
+const audit = (args: readonly string[], stdin = '') =>
+  runCommand([auditCommand], ['audit', ...args], { stdin })
 
 /** As trace-cmd record begins its file (trace-cmd.dat(5)): magic, version, byte order. */
 const BINARY = Buffer.from('\x17\x08\x44tracing6\0\0\x08\n\n\xff\xfe', 'latin1')

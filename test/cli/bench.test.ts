@@ -1,21 +1,12 @@
 /** `synicd bench`: that it measures what it says, not how fast that is. */
 import { spawnSync } from 'node:child_process'
-import { PassThrough } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import type { BenchReport } from '../../src/bench/report.js'
 import { benchCommand } from '../../src/cli/commands/bench.js'
-import { runProgram } from '../../src/cli/program.js'
 import { MAIN } from '../support/built.js'
+import { runCommand } from '../support/command.js'
 
-async function synicd(...args: string[]) {
-  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
-  let status: number | undefined
-  const exit = (given: number) => {
-    status = given
-  }
-  await runProgram([benchCommand], ['bench', ...args], { stdin, stdout, stderr, exit })
-  return { status, out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') }
-}
+const synicd = (...args: string[]) => runCommand([benchCommand], ['bench', ...args])
 
 describe('synicd bench', () => {
   it('prints a line a cycle, in a process of its own', () => {

@@ -1,5 +1,4 @@
 /** What every command has: help with an example, --json, and a line that tells which flag was meant. */
-import { Readable, Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { auditCommand } from '../../src/cli/commands/audit.js'
 import { benchCommand } from '../../src/cli/commands/bench.js'
@@ -7,27 +6,11 @@ import { loadCommand } from '../../src/cli/commands/load.js'
 import { replayCommand } from '../../src/cli/commands/replay.js'
 import { scenarioCommand } from '../../src/cli/commands/scenario.js'
 import { serveCommand } from '../../src/cli/commands/serve.js'
-import { runProgram } from '../../src/cli/program.js'
+import { runCommand } from '../support/command.js'
 
 const REGISTERS = [serveCommand, replayCommand, auditCommand, loadCommand, scenarioCommand, benchCommand]
 
-class Sink extends Writable {
-  text = ''
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk
-    done()
-  }
-}
-
-async function synicd(...args: string[]) {
-  const [out, err] = [new Sink(), new Sink()]
-  let status = 0
-  const exit = (given: number) => {
-    status = given
-  }
-  await runProgram(REGISTERS, args, { stdin: Readable.from([]), stdout: out, stderr: err, exit })
-  return { status, out: out.text, err: err.text }
-}
+const synicd = (...args: string[]) => runCommand(REGISTERS, args)
 
 /** Names under `Commands:` of a help text. */
 async function commandsOf(...path: string[]): Promise<string[][]> {

@@ -1,14 +1,13 @@
 /** `synicd load` against a running server: its figures, how it ends, how it refuses. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { loadCommand } from '../../src/cli/commands/load.js'
-import { runProgram } from '../../src/cli/program.js'
 import { SynicdClient } from '../../src/client/index.js'
 import { MAIN } from '../support/built.js'
+import { runCommand } from '../support/command.js'
 
 const running = new Set<ChildProcessWithoutNullStreams>()
 let url = ''
@@ -26,33 +25,8 @@ async function serve(...flags: string[]) {
   return { child, url: JSON.parse(line.toString()).address as string }
 }
 
-class Sink extends Writable {
-  text = ''
-  readonly columns = 100
-  constructor(readonly isTTY = false) {
-    super()
-  }
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk
-    done()
-  }
-}
-
-/** Runs the command in this process. */
-async function synicd(args: readonly string[], { isTTY = false } = {}) {
-  const out = new Sink()
-  const err = new Sink(isTTY)
-  let status: number | undefined
-  await runProgram([loadCommand], ['load', ...args], {
-    stdin: Readable.from([]),
-    stdout: out,
-    stderr: err,
-    exit: (given) => {
-      status = given
-    },
-  })
-  return { status, out: out.text, err: err.text }
-}
+const synicd = (args: readonly string[], { isTTY = false } = {}) =>
+  runCommand([loadCommand], ['load', ...args], { isTTY })
 
 const count = z.int().min(0)
 const some = z.int().min(1)

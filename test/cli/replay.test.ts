@@ -1,52 +1,17 @@
 /** `synicd replay`: what it prints, what it ends with. */
 import { execFile } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable, Writable } from 'node:stream'
 import { gzipSync } from 'node:zlib'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { replayCommand } from '../../src/cli/commands/replay.js'
-import { runProgram } from '../../src/cli/program.js'
 import { MAIN } from '../support/built.js'
+import { runCommand, temporaryFiles } from '../support/command.js'
 
 const SAMPLE = join(import.meta.dirname, '../samples/qemu-seabios-kdnet.kvm-ftrace.txt')
 const GOLDEN = join(import.meta.dirname, '../conformance/kvm/a05_sversion.jsonl')
-const folder = mkdtempSync(join(tmpdir(), 'synicd-replay-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-
-function file(name: string, content: string | Buffer): string {
-  const path = join(folder, name)
-  writeFileSync(path, content)
-  return path
-}
-
-function sink() {
-  let text = ''
-  const stream = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk
-      done()
-    },
-  })
-  return { stream, text: () => text }
-}
-
-/** Runs the command in this process. */
-async function synicd(args: readonly string[], stdin = '') {
-  const out = sink()
-  const err = sink()
-  let status: number | undefined
-  await runProgram([replayCommand], args, {
-    stdin: Readable.from([Buffer.from(stdin)]),
-    stdout: out.stream,
-    stderr: err.stream,
-    exit: (given) => {
-      status = given
-    },
-  })
-  return { status, out: out.text(), err: err.text() }
-}
+const { folder, file } = temporaryFiles()
+const synicd = (args: readonly string[], stdin = '') => runCommand([replayCommand], args, { stdin })
 
 const golden = readFileSync(GOLDEN, 'utf8')
 const wrong = golden.replace('"value":"0x1"', '"value":"0x7"')

@@ -1,52 +1,19 @@
 /** `synicd scenario`: what it prints, what it ends with. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Readable, Writable } from 'node:stream'
-import { afterAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { replayCommand } from '../../src/cli/commands/replay.js'
 import { scenarioCommand } from '../../src/cli/commands/scenario.js'
-import { runProgram } from '../../src/cli/program.js'
 import { scenarioLibrary } from '../../src/scenario/library.js'
 import { procedureList } from '../../src/scenario/procedures.js'
+import { runCommand, temporaryFiles } from '../support/command.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'synicd-scenario-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-
-function file(name: string, content: string): string {
-  const path = join(folder, name)
-  writeFileSync(path, content)
-  return path
-}
-
-function sink() {
-  let text = ''
-  const stream = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk
-      done()
-    },
-  })
-  return { stream, text: () => text }
-}
-
+const { folder, file } = temporaryFiles()
 const synicd = (...args: string[]) => synicdWith('', ...args)
 
-/** Runs the command in this process, with this on standard input. */
-async function synicdWith(input: string, ...args: string[]) {
-  const out = sink()
-  const err = sink()
-  let status: number | undefined
-  await runProgram([scenarioCommand, replayCommand], args, {
-    stdin: Readable.from([input]),
-    stdout: out.stream,
-    stderr: err.stream,
-    exit: (given) => {
-      status = given
-    },
-  })
-  return { status, out: out.text(), err: err.text() }
-}
+/** With this on standard input. */
+const synicdWith = (stdin: string, ...args: string[]) =>
+  runCommand([scenarioCommand, replayCommand], args, { stdin })
 
 const scenario = (...args: string[]) => synicd('scenario', ...args)
 

@@ -1,15 +1,14 @@
 /** The harness of perturbations: what is right stays right under them, and what is not is found. */
-import { PassThrough } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import type { ScenarioDocument } from '../../src/api/scenario.js'
 import { RULES } from '../../src/audit/rules.js'
 import { scenarioCommand } from '../../src/cli/commands/scenario.js'
-import { runProgram } from '../../src/cli/program.js'
 import { checkScenario } from '../../src/scenario/document.js'
 import { scenarioLibrary } from '../../src/scenario/library.js'
 import { type PerturbOptions, type PerturbReport, perturb } from '../../src/scenario/perturb.js'
 import { perturbText } from '../../src/scenario/perturb-text.js'
 import { PERTURBATIONS, type Perturbation } from '../../src/scenario/perturbations.js'
+import { runCommand } from '../support/command.js'
 
 /** Every step of these; of the others every so-manieth, or the test would take a minute. */
 const WHOLE = ['silent-vmbus-up', 'silent-freebsd-handler']
@@ -199,16 +198,8 @@ describe('the command', () => {
     return told('', ...args)
   }
 
-  async function told(input: string, ...args: string[]) {
-    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
-    let status: number | undefined
-    const exit = (given: number) => {
-      status = given
-    }
-    stdin.end(input)
-    await runProgram([scenarioCommand], ['scenario', 'perturb', ...args], { stdin, stdout, stderr, exit })
-    return { status, out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') }
-  }
+  const told = (stdin: string, ...args: string[]) =>
+    runCommand([scenarioCommand], ['scenario', 'perturb', ...args], { stdin })
 
   /** The guest frees its slot and looks at it again before its EOM: another's EOM comes too early. */
   const EARLY = `

@@ -18,7 +18,7 @@ export class HostNames {
   /** What clients said last, and was right: mostly all say the same. */
   #last: string | undefined
 
-  /** @param known names besides those; `*`: any */
+  /** @param known names besides those; `*` means any */
   constructor(known: readonly string[]) {
     this.#known = new Set(known.map((name) => name.toLowerCase()))
   }

@@ -50,7 +50,7 @@ export interface AppParts {
   readonly limits?: Partial<AppLimits>
   /** How patient streams are with slow readers. */
   readonly stream?: Partial<SessionLimits>
-  /** Names with a dot that clients may call the server by; `*`, and by default: any. */
+  /** Names with a dot that clients may call the server by; `*` means any, and is the default. */
   readonly hostNames?: readonly string[]
 }
 

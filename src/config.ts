@@ -96,7 +96,7 @@ export interface Config {
   readonly port: number
   readonly logLevel: (typeof LOG_LEVELS)[number]
   readonly insecure: boolean
-  /** Names besides addresses and names without a dot; `*`: any. */
+  /** Names besides addresses and names without a dot; `*` means any. */
   readonly allowedHosts: readonly string[]
   readonly maxPartitions: number
   readonly maxVcpus: number
